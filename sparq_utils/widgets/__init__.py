@@ -1,0 +1,1 @@
+"""Explorers: sliders that work with no kernel and no network."""
