@@ -1,0 +1,85 @@
+# make book   environment + the built book (_build/html)      make test   everything is tried
+# make lab    the chapters in JupyterLab                      make serve  the built book on localhost
+SHELL := /bin/bash
+.DEFAULT_GOAL := book
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PORT ?= 8000
+SEEDS ?= 3
+BIN := .venv/bin
+ENV := .venv/.installed
+EXPERIMENTS := mlp-mnist lenet-mnist alexnet-cifar10
+
+# Notebooks run in their own folder, so a relative data folder is made absolute first.
+ifneq ($(strip $(SPARQ_DATA_DIR)),)
+export SPARQ_DATA_DIR := $(abspath $(SPARQ_DATA_DIR))
+endif
+
+# One worker a core; more threads inside each would only get in one another's way.
+PARALLEL := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical
+STRIP := $(BIN)/nbstripout --extra-keys="metadata.kernelspec metadata.language_info.version"
+
+.PHONY: env book test unit notebooks browser lint format lab serve reproduce bench lock clean
+
+env: $(ENV)
+
+$(ENV): requirements.txt requirements-oracles.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; name one with PYTHON=..."; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r requirements-oracles.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	touch $@
+
+book: $(ENV)
+	$(BIN)/jupyter-book build . --warningiserror --nitpick --keep-going
+	@echo "The book: _build/html/index.html"
+
+test: unit notebooks browser
+
+unit: $(ENV)
+	$(PARALLEL) tests --ignore=tests/browser --ignore=tests/test_book.py
+
+notebooks: $(ENV)
+	$(PARALLEL) --nbmake --nbmake-timeout=600 notebooks
+
+browser: book
+	$(BIN)/python -m pytest tests/test_book.py tests/browser
+
+lint: $(ENV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(STRIP) --verify notebooks/*.ipynb
+	$(BIN)/codespell
+
+format: $(ENV)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(STRIP) notebooks/*.ipynb
+
+lab: $(ENV)
+	$(BIN)/jupyter lab notebooks
+
+serve:
+	@test -f _build/html/index.html || $(MAKE) book
+	$(PYTHON) -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
+
+# Hours on two cores, minutes to an hour on a GPU; stopped at any moment, it goes on where it was.
+reproduce: $(ENV)
+	for name in $(EXPERIMENTS); do \
+	  $(BIN)/python -m sparq_utils run $$name --profile full --seeds $(SEEDS) || exit 1; done
+	$(BIN)/python -m sparq_utils results
+
+bench: $(ENV)
+	$(BIN)/python -m benchmarks
+
+lock: $(ENV)
+	{ head -n 2 requirements.txt; $(BIN)/uv pip compile pyproject.toml --quiet --universal \
+	  --python-version 3.11 --extra book --extra test --extra lint \
+	  --no-header --no-annotate --no-emit-index-url; } > requirements.partial
+	mv requirements.partial requirements.txt
+
+clean:
+	rm -rf _build
