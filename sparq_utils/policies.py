@@ -18,9 +18,6 @@ confidences pile up. Bin k holds confidences in [edge k-1, edge k)."""
 MAX_CELLS = 20_000_000
 """The most threshold combinations that a sweep evaluates."""
 
-MAX_BINS = 20
-"""The most confidence bins for which all 2^bins choices at an exit are tried."""
-
 
 @dataclass(frozen=True)
 class Outcome:

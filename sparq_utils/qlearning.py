@@ -1,0 +1,344 @@
+"""Learning when to leave (Eq. 1-2), beside the exact optimum over the same states.
+
+A state is (exit, confidence bin), an action leaves or continues. Leaving pays Eq. 1, continuing
+pays 0, the last exit can only be left. What both the learner and the optimum maximise is the
+discounted reward of an image: gamma^(exit index) times Eq. 1 at the exit where it leaves.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sparq_utils.policies import BIN_EDGES, at_exit, confidence_bins
+from sparq_utils.trace import ExitTrace
+
+CONTINUE, LEAVE = 0, 1
+"""The two actions: also the last index of a Q-table."""
+
+MAX_BINS = 16
+"""The most confidence bins for which all 2^bins choices at exit 1 are tried."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What leaving is worth: Eq. 1's alpha, Eq. 2's discount, and what each exit costs.
+
+    `exit_costs` are mean cumulative costs per exit, in any unit (only ratios matter); the
+    trace's mean synaptic operations if None. gamma = 1 counts every exit's reward in full.
+    Raises `ValueError` for a discount outside (0, 1] or a negative alpha.
+    """
+
+    alpha: float = 0.3
+    gamma: float = 0.9
+    exit_costs: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse values for which Eq. 1-2 make no sense."""
+        if not 0 < self.gamma <= 1:
+            raise ValueError(f"gamma is {self.gamma}; a discount lies in (0, 1]")
+        if not 0 <= self.alpha < np.inf:
+            raise ValueError(f"alpha is {self.alpha}; it must be finite and at least 0")
+
+    def savings(self, trace: ExitTrace) -> np.ndarray:
+        """Fraction of the last exit's cost that leaving at each exit saves: [exits].
+
+        Raises `ValueError` for costs that fall, are not one per exit, or are all zero.
+        """
+        mean = trace.synaptic_ops.mean(axis=1) if self.exit_costs is None else self.exit_costs
+        costs = np.asarray(mean, dtype=np.float64)
+        if costs.shape != (trace.exits,) or not (np.diff(costs, prepend=0.0) >= 0).all():
+            raise ValueError(f"exit costs {costs.tolist()} must rise from 0, one for each exit")
+        if costs[-1] == 0:
+            raise ValueError("the last exit costs nothing, so savings have no scale")
+        return 1 - costs / costs[-1]
+
+    def rewards(self, trace: ExitTrace) -> np.ndarray:
+        """Eq. 1 for leaving at each exit: float64 [exits, samples]."""
+        right = 1 + self.alpha * self.savings(trace)
+        return np.where(trace.correct, right[:, None], -1.0)
+
+    def discounted(self, trace: ExitTrace) -> np.ndarray:
+        """Rewards as seen from the first exit, discounted per exit: [exits, samples]."""
+        return self.gamma ** np.arange(trace.exits)[:, None] * self.rewards(trace)
+
+    def mean_reward(self, trace: ExitTrace, leaving: np.ndarray) -> float:
+        """Mean discounted reward of a policy: what the optimum maximises."""
+        return float(at_exit(self.discounted(trace), leaving).mean())
+
+
+@dataclass(frozen=True)
+class Learning:
+    """How the agent learns; `eta` and `episodes` are the paper's, the rest is our choice.
+
+    One episode is one image; images come in shuffled passes over the trace. Exploration falls
+    linearly from `epsilon_start` to `epsilon_end` over `episodes`.
+
+    Early stopping: with a constant eta the Q-values, and the greedy policy with them, never
+    settle. So every `check_every` episodes the greedy policy is scored on the trace that is
+    learned from. The best Q-table is the one returned, and learning ends once `patience`
+    episodes brought no better one, after `minimum_episodes` at the least.
+
+    `record_every` keeps a copy of the Q-table every so many episodes (0: none).
+    Raises `ValueError` for values out of range.
+    """
+
+    eta: float = 0.1
+    episodes: int = 10_000
+    minimum_episodes: int = 5_000
+    patience: int = 3_000
+    check_every: int = 10
+    epsilon_start: float = 1.0
+    epsilon_end: float = 0.1
+    record_every: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot learn."""
+        if not 0 < self.eta <= 1:
+            raise ValueError(f"eta is {self.eta}; a learning rate lies in (0, 1]")
+        if not 0 <= self.epsilon_end <= self.epsilon_start <= 1:
+            raise ValueError("epsilon must fall from at most 1 to at least 0")
+        if not 1 <= self.check_every <= self.episodes:
+            raise ValueError("check_every must be at least 1 and at most the episodes")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The agent after an episode: Q-table [exits, bins, 2], mean reward of its greedy policy."""
+
+    episode: int
+    q: np.ndarray
+    mean_reward: float
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The best Q-table seen, and how it came about.
+
+    `q` float64 [exits, bins, 2] (continue, leave; continuing at the last exit is NaN); `leave`
+    bool [exits, bins], its greedy policy: continue on a tie, so also in states never visited;
+    `visits` int64 [exits, bins, 2], updates up to the end; `best_episode` when `q` was taken,
+    of `episodes` run; `mean_reward` of the policy on the trace learned from.
+    """
+
+    q: np.ndarray
+    leave: np.ndarray
+    visits: np.ndarray
+    bin_edges: tuple[float, ...]
+    mean_reward: float
+    best_episode: int
+    episodes: int
+    history: tuple[Snapshot, ...]
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The best table over (exit, bin), bool [exits, bins], and its mean discounted reward."""
+
+    leave: np.ndarray
+    mean_reward: float
+
+
+class PathRewards:
+    """Scores tables quickly: images with the same bins at every exit always leave together."""
+
+    def __init__(self, trace: ExitTrace, objective: Objective, bin_edges: Sequence[float]):
+        bins = confidence_bins(trace, bin_edges)
+        # Whoever reaches the last exit leaves, so its bin makes no difference.
+        self.bins, path = np.unique(bins[:-1], axis=1, return_inverse=True)  # [exits - 1, paths]
+        reward = objective.discounted(trace) / trace.samples
+        self.reward = np.stack([np.bincount(path.ravel(), row) for row in reward])
+        self.column = np.arange(self.reward.shape[1])
+
+    def mean(self, leave: np.ndarray) -> float:
+        """Mean discounted reward of a table, bool [exits, bins]."""
+        leaves = np.ones(self.reward.shape, dtype=bool)  # [exits, paths]
+        leaves[:-1] = np.take_along_axis(leave[:-1], self.bins, axis=1)
+        return float(self.reward[leaves.argmax(axis=0), self.column].sum())
+
+
+class Progress:
+    """Early stopping and history, shared by the fast learner and the one that steps."""
+
+    def __init__(self, trace: ExitTrace, objective: Objective, learning: Learning, bin_edges):
+        self.learning, self.bin_edges = learning, tuple(bin_edges)
+        self.rewards = PathRewards(trace, objective, bin_edges)
+        self.best: Snapshot | None = None
+        self.history: list[Snapshot] = []
+
+    def due(self, episode: int) -> bool:
+        """Whether to look at the Q-table after this many episodes."""
+        record = self.learning.record_every
+        return episode % self.learning.check_every == 0 or bool(record and episode % record == 0)
+
+    def stop(self, episode: int, q: np.ndarray) -> bool:
+        """Look at the Q-table, keep it if it is the best, and say whether to stop."""
+        now = Snapshot(episode, q, self.rewards.mean(greedy(q)))
+        record, learning = self.learning.record_every, self.learning
+        if record and episode % record == 0:
+            self.history.append(now)
+        if self.best is None or now.mean_reward > self.best.mean_reward:
+            self.best = now
+        waited = episode - self.best.episode
+        return episode >= learning.minimum_episodes and waited >= learning.patience
+
+    def finish(self, episodes: int, visits: np.ndarray) -> Learned:
+        """The result, once learning has ended."""
+        best = self.best
+        q = best.q.copy()
+        q[-1, :, CONTINUE] = np.nan
+        return Learned(
+            q, greedy(best.q), visits, self.bin_edges, best.mean_reward, best.episode, episodes,
+            tuple(self.history),
+        )  # fmt: skip
+
+
+def greedy(q: np.ndarray) -> np.ndarray:
+    """The greedy policy of a Q-table: bool [exits, bins]; continues on a tie."""
+    leave = q[..., LEAVE] > q[..., CONTINUE]
+    leave[-1] = True
+    return leave
+
+
+def draw_episodes(
+    trace: ExitTrace, learning: Learning, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All chance that learning uses: images [episodes], draws [episodes, exits - 1], epsilons.
+
+    A draw below epsilon explores: below half of it leaves, else continues.
+    """
+    passes = -(-learning.episodes // trace.samples)
+    images = np.concatenate([rng.permutation(trace.samples) for _ in range(passes)])
+    draws = rng.random((learning.episodes, trace.exits - 1))
+    epsilon = np.linspace(learning.epsilon_start, learning.epsilon_end, learning.episodes)
+    return images[: learning.episodes], draws, epsilon
+
+
+def learn(
+    trace: ExitTrace,
+    rng: np.random.Generator,
+    objective: Objective | None = None,
+    learning: Learning | None = None,
+    bin_edges: Sequence[float] = BIN_EDGES,
+) -> Learned:
+    """Tabular Q-learning (Eq. 1-2) on a trace of *validation* data.
+
+    The next state of an image is the next exit with that exit's own confidence. Raises
+    `ValueError` for settings out of range.
+    """
+    objective, learning = objective or Objective(), learning or Learning()
+    images, draws, epsilons = (part.tolist() for part in draw_episodes(trace, learning, rng))
+    bins = confidence_bins(trace, bin_edges).T.tolist()  # [samples][exits]
+    rewards = objective.rewards(trace).T.tolist()
+    progress = Progress(trace, objective, learning, bin_edges)
+    eta, gamma, last = learning.eta, objective.gamma, trace.exits - 1
+    # Plain lists: indexing a NumPy array number by number would take most of the time.
+    q_continue = [[0.0] * (len(bin_edges) + 1) for _ in range(trace.exits)]
+    q_leave = [row[:] for row in q_continue]
+    leaves_at = []
+    for episode, (image, draw, epsilon) in enumerate(zip(images, draws, epsilons, strict=True), 1):
+        at = bins[image]
+        for index in range(last):
+            here, going, leaving = at[index], q_continue[index], q_leave[index]
+            chance = draw[index]
+            if chance < epsilon / 2 or (chance >= epsilon and leaving[here] > going[here]):
+                leaving[here] += eta * (rewards[image][index] - leaving[here])
+                leaves_at.append(index)
+                break
+            ahead = at[index + 1]
+            value = q_leave[index + 1][ahead]
+            if index + 1 < last and q_continue[index + 1][ahead] > value:
+                value = q_continue[index + 1][ahead]
+            going[here] += eta * (gamma * value - going[here])
+        else:
+            leaving = q_leave[last]
+            leaving[at[last]] += eta * (rewards[image][last] - leaving[at[last]])
+            leaves_at.append(last)
+        if progress.due(episode) and progress.stop(
+            episode, np.stack([q_continue, q_leave], axis=-1)
+        ):
+            break
+    left = np.array(leaves_at)
+    return progress.finish(left.size, _visits(trace, images, left, bin_edges))
+
+
+def _visits(
+    trace: ExitTrace, images: list[int], left: np.ndarray, bin_edges: Sequence[float]
+) -> np.ndarray:
+    """How often each state was updated for each action: int64 [exits, bins, 2]."""
+    bins = confidence_bins(trace, bin_edges)[:, images[: left.size]]  # [exits, episodes]
+    visits = np.zeros((trace.exits, len(bin_edges) + 1, 2), dtype=np.int64)
+    for index in range(trace.exits):
+        for action, mask in ((LEAVE, left == index), (CONTINUE, left > index)):
+            visits[index, :, action] = np.bincount(bins[index, mask], minlength=visits.shape[1])
+    return visits
+
+
+def implied_thresholds(
+    leave: np.ndarray, visited: np.ndarray, bin_edges: Sequence[float] = BIN_EDGES
+) -> tuple[float | None, ...]:
+    """The confidence threshold that a table implies at every exit but the last.
+
+    It is the lower edge of the lowest visited bin from which all visited bins upward leave;
+    None where even the highest visited bin continues, or none was visited. A table need not be
+    monotone: bins that leave below one that continues are not part of a threshold, so a policy
+    of thresholds can differ from the table (see :func:`is_monotone`). `leave` and `visited`
+    are bool [exits, bins].
+    """
+    edges = (0.0, *bin_edges)
+    found = []
+    for row, seen in zip(leave[:-1], visited[:-1], strict=True):
+        threshold = None
+        for index in np.flatnonzero(seen)[::-1]:
+            if not row[index]:
+                break
+            threshold = float(edges[index])
+        found.append(threshold)
+    return tuple(found)
+
+
+def is_monotone(leave: np.ndarray, visited: np.ndarray) -> tuple[bool, ...]:
+    """Whether, at every exit but the last, no visited bin leaves below one that continues."""
+    rows = (row[seen].astype(int) for row, seen in zip(leave[:-1], visited[:-1], strict=True))
+    return tuple(bool((np.diff(row) >= 0).all()) for row in rows)
+
+
+def exact_optimum(
+    trace: ExitTrace, objective: Objective | None = None, bin_edges: Sequence[float] = BIN_EDGES
+) -> Optimum:
+    """The table over (exit, bin) with the highest mean discounted reward on a trace.
+
+    Who reaches exit 2 depends on what exit 1 did, so all 2^bins choices at exit 1 are tried;
+    after each, every bin of exit 2 decides by itself. States that nobody reaches continue.
+    Raises `ValueError` for more than 3 exits or more than :data:`MAX_BINS` bins.
+    """
+    objective, size = objective or Objective(), len(bin_edges) + 1
+    if trace.exits > 3:
+        raise ValueError(
+            f"the exact optimum is for at most 3 exits, this trace has {trace.exits}; "
+            "use learn(), or a trace of 3 of its exits"
+        )
+    if size > MAX_BINS:
+        raise ValueError(f"{size} bins; at most {MAX_BINS} can be tried exhaustively")
+    bins, value = confidence_bins(trace, bin_edges), objective.discounted(trace) / trace.samples
+    leave = np.zeros((trace.exits, size), dtype=bool)
+    leave[-1] = True
+    if trace.exits == 2:
+        sums = np.stack([np.bincount(bins[0], row, size) for row in value])  # [exits, bins]
+        leave[0] = sums[0] > sums[1]
+    elif trace.exits == 3:
+        leave[0], leave[1] = _best_of_three(bins, value, size)
+    return Optimum(leave, PathRewards(trace, objective, bin_edges).mean(leave))
+
+
+def _best_of_three(bins: np.ndarray, value: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Best rows for exits 1 and 2, given bins and rewards [3, samples]: bool [bins] each."""
+    first = np.bincount(bins[0], value[0], size)
+    pair = bins[0] * size + bins[1]
+    second, third = (
+        np.bincount(pair, row, size * size).reshape(size, size) for row in value[1:]
+    )  # [bins at exit 1, bins at exit 2]
+    choices = (np.arange(2**size)[:, None] >> np.arange(size)) & 1  # [2^bins, bins], 1 leaves
+    at_second, at_third = (1 - choices) @ second, (1 - choices) @ third
+    best = (choices @ first + np.maximum(at_second, at_third).sum(axis=1)).argmax()
+    return choices[best] == 1, at_second[best] > at_third[best]
