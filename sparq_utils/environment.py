@@ -114,6 +114,8 @@ def learn_by_stepping(
             visits[index, here, action] += 1
             state = following
         episode += 1
-        if progress.due(episode) and progress.stop(episode, q.copy()):
+        if progress.stop(
+            episode, q[..., CONTINUE].ravel().tolist(), q[..., LEAVE].ravel().tolist()
+        ):
             break
     return progress.finish(episode, visits)

@@ -7,6 +7,7 @@ discounted reward of an image: gamma^(exit index) times Eq. 1 at the exit where 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import gt
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from sparq_utils.trace import ExitTrace
 
 CONTINUE, LEAVE = 0, 1
 """The two actions: also the last index of a Q-table."""
+
+GREEDY = 2
 
 MAX_BINS = 16
 """The most confidence bins for which all 2^bins choices at exit 1 are tried."""
@@ -145,52 +148,67 @@ class PathRewards:
     def __init__(self, trace: ExitTrace, objective: Objective, bin_edges: Sequence[float]):
         bins = confidence_bins(trace, bin_edges)
         # Whoever reaches the last exit leaves, so its bin makes no difference.
-        self.bins, path = np.unique(bins[:-1], axis=1, return_inverse=True)  # [exits - 1, paths]
+        shape = (len(bin_edges) + 1,) * (trace.exits - 1)
+        cells = np.ravel_multi_index(tuple(bins[:-1]), shape) if shape else bins[0] * 0
+        paths, path = np.unique(cells, return_inverse=True)
+        self.bins = np.array(np.unravel_index(paths, shape)).reshape(len(shape), paths.size)
         reward = objective.discounted(trace) / trace.samples
-        self.reward = np.stack([np.bincount(path.ravel(), row) for row in reward])
-        self.column = np.arange(self.reward.shape[1])
+        self.reward = np.stack([np.bincount(path, row) for row in reward])  # [exits, paths]
+        self.column = np.arange(paths.size)
 
     def mean(self, leave: np.ndarray) -> float:
         """Mean discounted reward of a table, bool [exits, bins]."""
         leaves = np.ones(self.reward.shape, dtype=bool)  # [exits, paths]
-        leaves[:-1] = np.take_along_axis(leave[:-1], self.bins, axis=1)
+        for index, row in enumerate(self.bins):
+            leaves[index] = leave[index, row]
         return float(self.reward[leaves.argmax(axis=0), self.column].sum())
 
 
 class Progress:
-    """Early stopping and history, shared by the fast learner and the one that steps."""
+    """Early stopping and history, shared by the fast learner and the one that steps.
+
+    Q-values come as two flat lists, one per action, state (exit, bin) at exit * bins + bin.
+    """
 
     def __init__(self, trace: ExitTrace, objective: Objective, learning: Learning, bin_edges):
-        self.learning, self.bin_edges = learning, tuple(bin_edges)
+        self.learning, self.bin_edges, self.exits = learning, tuple(bin_edges), trace.exits
         self.rewards = PathRewards(trace, objective, bin_edges)
+        self.scores: dict[tuple[bool, ...], float] = {}
         self.best: Snapshot | None = None
         self.history: list[Snapshot] = []
 
-    def due(self, episode: int) -> bool:
-        """Whether to look at the Q-table after this many episodes."""
-        record = self.learning.record_every
-        return episode % self.learning.check_every == 0 or bool(record and episode % record == 0)
-
-    def stop(self, episode: int, q: np.ndarray) -> bool:
-        """Look at the Q-table, keep it if it is the best, and say whether to stop."""
-        now = Snapshot(episode, q, self.rewards.mean(greedy(q)))
-        record, learning = self.learning.record_every, self.learning
-        if record and episode % record == 0:
-            self.history.append(now)
-        if self.best is None or now.mean_reward > self.best.mean_reward:
-            self.best = now
+    def stop(self, episode: int, q_continue: list[float], q_leave: list[float]) -> bool:
+        """Look at the Q-values if it is time to, keep the best, and say whether to stop."""
+        learning = self.learning
+        record = bool(learning.record_every) and episode % learning.record_every == 0
+        if not record and episode % learning.check_every:
+            return False
+        policy = tuple(map(gt, q_leave, q_continue))  # repeats often: scored once
+        score = self.scores.get(policy)
+        if score is None:
+            score = self.rewards.mean(np.array(policy).reshape(self.exits, -1))
+            self.scores[policy] = score
+        better = self.best is None or score > self.best.mean_reward
+        if record or better:
+            now = Snapshot(episode, self._table(q_continue, q_leave), score)
+            self.history += [now] if record else []
+            self.best = now if better else self.best
         waited = episode - self.best.episode
         return episode >= learning.minimum_episodes and waited >= learning.patience
 
     def finish(self, episodes: int, visits: np.ndarray) -> Learned:
         """The result, once learning has ended."""
         best = self.best
-        q = best.q.copy()
-        q[-1, :, CONTINUE] = np.nan
         return Learned(
-            q, greedy(best.q), visits, self.bin_edges, best.mean_reward, best.episode, episodes,
-            tuple(self.history),
+            best.q, greedy(best.q), visits, self.bin_edges, best.mean_reward, best.episode,
+            episodes, tuple(self.history),
         )  # fmt: skip
+
+    def _table(self, q_continue: list[float], q_leave: list[float]) -> np.ndarray:
+        """The lists as a table [exits, bins, 2]; continuing at the last exit is NaN."""
+        q = np.array([q_continue, q_leave]).T.reshape(self.exits, -1, 2)
+        q[-1, :, CONTINUE] = np.nan
+        return q
 
 
 def greedy(q: np.ndarray) -> np.ndarray:
@@ -227,50 +245,50 @@ def learn(
     `ValueError` for settings out of range.
     """
     objective, learning = objective or Objective(), learning or Learning()
-    images, draws, epsilons = (part.tolist() for part in draw_episodes(trace, learning, rng))
-    bins = confidence_bins(trace, bin_edges).T.tolist()  # [samples][exits]
-    rewards = objective.rewards(trace).T.tolist()
+    images, draws, epsilon = draw_episodes(trace, learning, rng)
+    bins, size, last = confidence_bins(trace, bin_edges), len(bin_edges) + 1, trace.exits - 1
+    states = bins + size * np.arange(trace.exits)[:, None]  # [exits, samples]
     progress = Progress(trace, objective, learning, bin_edges)
-    eta, gamma, last = learning.eta, objective.gamma, trace.exits - 1
+    eta, gamma = learning.eta, objective.gamma
     # Plain lists: indexing a NumPy array number by number would take most of the time.
-    q_continue = [[0.0] * (len(bin_edges) + 1) for _ in range(trace.exits)]
-    q_leave = [row[:] for row in q_continue]
-    leaves_at = []
-    for episode, (image, draw, epsilon) in enumerate(zip(images, draws, epsilons, strict=True), 1):
-        at = bins[image]
-        for index in range(last):
-            here, going, leaving = at[index], q_continue[index], q_leave[index]
-            chance = draw[index]
-            if chance < epsilon / 2 or (chance >= epsilon and leaving[here] > going[here]):
-                leaving[here] += eta * (rewards[image][index] - leaving[here])
-                leaves_at.append(index)
+    explored = np.where(draws < epsilon[:, None] / 2, LEAVE, CONTINUE)
+    actions = np.where(draws < epsilon[:, None], explored, GREEDY).tolist()
+    visited, rewards = states.T[images].tolist(), objective.rewards(trace).T[images].tolist()
+    q_continue = [0.0] * (size * trace.exits)
+    q_leave = q_continue[:]  # at the last exit nothing continues: 0 there is never read
+    exits = []
+    episodes = enumerate(zip(visited, rewards, actions, strict=True), 1)
+    for episode, (state, reward, action) in episodes:
+        index = 0
+        here = state[0]
+        while index < last:
+            choice = action[index]
+            if choice == LEAVE or (choice == GREEDY and q_leave[here] > q_continue[here]):
                 break
-            ahead = at[index + 1]
-            value = q_leave[index + 1][ahead]
-            if index + 1 < last and q_continue[index + 1][ahead] > value:
-                value = q_continue[index + 1][ahead]
-            going[here] += eta * (gamma * value - going[here])
-        else:
-            leaving = q_leave[last]
-            leaving[at[last]] += eta * (rewards[image][last] - leaving[at[last]])
-            leaves_at.append(last)
-        if progress.due(episode) and progress.stop(
-            episode, np.stack([q_continue, q_leave], axis=-1)
-        ):
+            index += 1
+            ahead = state[index]
+            value = q_leave[ahead]
+            if index < last and q_continue[ahead] > value:
+                value = q_continue[ahead]
+            q_continue[here] += eta * (gamma * value - q_continue[here])
+            here = ahead
+        q_leave[here] += eta * (reward[index] - q_leave[here])
+        exits.append(index)
+        if progress.stop(episode, q_continue, q_leave):
             break
-    left = np.array(leaves_at)
-    return progress.finish(left.size, _visits(trace, images, left, bin_edges))
+    left = np.array(exits)
+    return progress.finish(left.size, _visits(bins[:, images[: left.size]], left, size))
 
 
-def _visits(
-    trace: ExitTrace, images: list[int], left: np.ndarray, bin_edges: Sequence[float]
-) -> np.ndarray:
-    """How often each state was updated for each action: int64 [exits, bins, 2]."""
-    bins = confidence_bins(trace, bin_edges)[:, images[: left.size]]  # [exits, episodes]
-    visits = np.zeros((trace.exits, len(bin_edges) + 1, 2), dtype=np.int64)
-    for index in range(trace.exits):
-        for action, mask in ((LEAVE, left == index), (CONTINUE, left > index)):
-            visits[index, :, action] = np.bincount(bins[index, mask], minlength=visits.shape[1])
+def _visits(bins: np.ndarray, left: np.ndarray, size: int) -> np.ndarray:
+    """How often each state was updated for each action: int64 [exits, bins, 2].
+
+    `bins` are the bins met, [exits, episodes], `left` the exit taken [episodes].
+    """
+    visits = np.zeros((len(bins), size, 2), dtype=np.int64)
+    for index, row in enumerate(bins):
+        visits[index, :, LEAVE] = np.bincount(row[left == index], minlength=size)
+        visits[index, :, CONTINUE] = np.bincount(row[left > index], minlength=size)
     return visits
 
 
