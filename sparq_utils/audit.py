@@ -1,0 +1,61 @@
+"""The audit: every number of the paper held against the paper's other numbers.
+
+Nothing is measured here. Each finding is arithmetic on printed digits, and "agrees" means that
+rounding can explain the difference. What needs an assumption that the paper does not state is
+called a reading, and cannot be decided.
+"""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from sparq_utils import audit_claims, audit_energy, audit_readings, audit_tables
+from sparq_utils.evidence import VERDICTS, Finding
+from sparq_utils.paper import CITATION
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+CHECKS = audit_tables.CHECKS + audit_energy.CHECKS + audit_claims.CHECKS + audit_readings.CHECKS
+"""Every check: a function without arguments that returns findings."""
+
+
+def audit() -> list[Finding]:
+    """Run every check: findings in the order of the tables, the claims, the readings."""
+    return [finding for check in CHECKS for finding in check()]
+
+
+def audit_counts(findings: Sequence[Finding]) -> dict[str, int]:
+    """How many findings have each verdict."""
+    return {verdict: sum(f.verdict == verdict for f in findings) for verdict in VERDICTS}
+
+
+def audit_frame(findings: Sequence[Finding]) -> "DataFrame":
+    """The findings as a table, one row each, columns as in :class:`Finding`."""
+    from pandas import DataFrame
+
+    return DataFrame([asdict(finding) for finding in findings])
+
+
+def audit_report(findings: Sequence[Finding], width: int = 88) -> str:
+    """The findings as text, grouped by verdict with their counts, at most `width` columns."""
+    lines = textwrap.wrap(CITATION, width)
+    for verdict, count in audit_counts(findings).items():
+        lines += ["", f"{verdict} ({count})", "-" * width]
+        for finding in findings:
+            if finding.verdict == verdict:
+                lines += _entry(finding, width)
+    return "\n".join(lines)
+
+
+def _entry(finding: Finding, width: int) -> list[str]:
+    """One finding: claim and place, then arithmetic, printed value and note, indented."""
+    head = textwrap.wrap(f"{finding.claim} [{finding.where}]", width, subsequent_indent="  ")
+    printed = "" if finding.printed == "not printed" else f"; printed: {finding.printed}"
+    body = [finding.arithmetic + printed, finding.note]
+    return head + [
+        line
+        for text in body
+        for line in textwrap.wrap(text, width, initial_indent="    ", subsequent_indent="    ")
+    ]
