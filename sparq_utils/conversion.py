@@ -1,0 +1,221 @@
+"""From rates to spikes: swap each ReLU-like activation for LIF neurons with the right threshold.
+
+Copying the weights alone leaves every neuron with a threshold of 1, whatever its input current.
+Balancing sets the threshold to (nearly) the largest activation seen on data (Diehl et al., 2015);
+training with the clip-floor-shift activation learns it (QCFS, Bu et al., ICLR 2022).
+"""
+
+from copy import deepcopy
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+from sparq_utils.encoding import ENCODERS
+from sparq_utils.networks import EarlyExitNetwork, leaves
+from sparq_utils.spiking import LIF
+
+Threshold = float | Literal["copy", "percentile", "clip-floor-shift", "auto"]
+
+
+class ClipFloorShift(nn.Module):
+    """Activation in `levels` steps up to a learned threshold (QCFS, Bu et al., ICLR 2022).
+
+    A network trained with it runs as integrate-and-fire neurons in T = `levels` timesteps with
+    little loss, because its activations already are the spike counts that T steps can express.
+    """
+
+    def __init__(self, levels: int = 4, threshold: float = 2.0) -> None:
+        super().__init__()
+        if levels < 1:
+            raise ValueError(f"levels is {levels}, expected at least 1")
+        self.levels = levels
+        self.threshold = nn.Parameter(torch.tensor(float(threshold)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same shape, values in {0, t/L, ..., t}."""
+        scale = self.threshold / self.levels
+        steps = (x / scale + 0.5).clamp(0, self.levels)
+        # straight through: the value is rounded down, the gradient is that of the clipped ramp
+        return (steps + (steps.floor() - steps).detach()) * scale
+
+    def extra_repr(self) -> str:
+        """Levels and the threshold as it stands."""
+        return f"levels={self.levels}, threshold={self.threshold.item():.3f}"
+
+
+ACTIVATIONS = (nn.ReLU, ClipFloorShift)
+SYNAPSES = (nn.Conv2d, nn.Linear)
+
+
+def convert(
+    network: EarlyExitNetwork,
+    images: Tensor | None = None,
+    timesteps: int = 32,
+    beta: float = 1.0,
+    threshold: Threshold = "auto",
+    encoding: str = "direct",
+    percentile: float = 99.9,
+) -> EarlyExitNetwork:
+    """A spiking copy of a trained network; the original is left as it was.
+
+    Batch normalisation is folded into the synapses; every activation becomes LIF neurons that
+    start at half their threshold and emit binary spikes (the next synapse carries the amplitude).
+
+    Parameters
+    ----------
+    images
+        Floats [B, *input_shape] to balance thresholds on; needed for "percentile".
+    timesteps, beta
+        T, and the membrane's decay a step, in (0, 1]; 1 is integrate-and-fire.
+    threshold
+        A number for all neurons, "copy" (1, the naive copy of weights), "percentile" (of each
+        layer's activations on `images`), "clip-floor-shift" (the thresholds trained with
+        :class:`ClipFloorShift`), or "auto": the trained thresholds if there are any.
+    encoding
+        "direct" (the image is a constant input current), "rate" or "latency" (spike trains).
+
+    Raises
+    ------
+    ValueError
+        For T < 1, beta outside (0, 1], an unknown threshold or encoding, missing images,
+        or a layer that has no spiking counterpart, by name.
+    """
+    if timesteps < 1:
+        raise ValueError(f"timesteps is {timesteps}, expected at least 1")
+    if encoding not in ENCODERS:
+        raise ValueError(f"unknown encoding '{encoding}', expected one of {', '.join(ENCODERS)}")
+    spiking = fold_batch_norm(network)
+    thresholds = _thresholds(spiking, images, threshold, percentile)
+    spiking.encoder = ENCODERS[encoding](timesteps)
+    spiking.timesteps = timesteps
+    amplitude, current = {}, 1.0  # amplitude a spike stands for after each stage
+    for kind, index, part in spiking.parts():
+        if kind == "head":
+            _to_spikes(part, amplitude[index], thresholds, timesteps, beta, False)
+        else:
+            constant = encoding == "direct" and index == 0
+            current = _to_spikes(part, current, thresholds, timesteps, beta, constant)
+            amplitude[index] = current
+    return spiking.eval()
+
+
+def fold_batch_norm(network: EarlyExitNetwork) -> EarlyExitNetwork:
+    """An evaluation copy with batch norm folded into synapses, dropout gone, pooling fixed."""
+    folded = deepcopy(network).eval()
+    shapes = _shapes(folded)
+    for _, _, part in folded.parts():
+        flat: list[nn.Module] = []
+        for layer in leaves(part):
+            if isinstance(layer, nn.BatchNorm2d) and isinstance(flat[-1], nn.Conv2d):
+                flat[-1] = fuse_conv_bn_eval(flat[-1], layer)
+            elif isinstance(layer, nn.BatchNorm1d) and isinstance(flat[-1], nn.Linear):
+                flat[-1] = fuse_linear_bn_eval(flat[-1], layer)
+            elif isinstance(layer, nn.AdaptiveAvgPool2d):
+                flat.extend(_fixed_pool(layer, shapes[layer]))
+            elif not isinstance(layer, (nn.Dropout, nn.Identity)):
+                flat.append(layer)
+        _replace(part, flat)
+    return folded
+
+
+def _replace(part: nn.Module, layers: list[nn.Module]) -> None:
+    """Give a stage or head these layers in place."""
+    if not isinstance(part, nn.Sequential):
+        raise ValueError(f"a {type(part).__name__} cannot be taken apart: use nn.Sequential")
+    while len(part):
+        del part[-1]
+    part.extend(layers)
+
+
+@torch.no_grad()
+def _shapes(network: EarlyExitNetwork) -> dict[nn.Module, torch.Size]:
+    """Input shape [c, h, w] of every adaptive pooling layer."""
+    shapes: dict[nn.Module, torch.Size] = {}
+
+    def note(layer: nn.Module, inputs: tuple[Tensor]) -> None:
+        shapes[layer] = inputs[0].shape[1:]
+
+    pools = [m for m in network.modules() if isinstance(m, nn.AdaptiveAvgPool2d)]
+    hooks = [pool.register_forward_pre_hook(note) for pool in pools]
+    network(torch.zeros(1, *network.input_shape))
+    for hook in hooks:
+        hook.remove()
+    return shapes
+
+
+def _fixed_pool(layer: nn.AdaptiveAvgPool2d, shape: torch.Size) -> list[nn.Module]:
+    """The average pooling that an adaptive one does at this shape; none if it changes nothing."""
+    size = layer.output_size
+    target = (size, size) if isinstance(size, int) else tuple(size)
+    if shape[1] % target[0] or shape[2] % target[1]:
+        raise ValueError(f"adaptive pooling from {list(shape[1:])} to {list(target)}: windows "
+                         "overlap, choose a divisor")  # fmt: skip
+    kernel = (shape[1] // target[0], shape[2] // target[1])
+    return [] if kernel == (1, 1) else [nn.AvgPool2d(kernel)]
+
+
+@torch.no_grad()
+def _thresholds(
+    network: EarlyExitNetwork, images: Tensor | None, threshold: Threshold, percentile: float
+) -> dict[nn.Module, float]:
+    """The firing threshold that replaces each activation."""
+    activations = [m for m in network.modules() if isinstance(m, ACTIVATIONS)]
+    trained = [a for a in activations if isinstance(a, ClipFloorShift)]
+    if threshold == "auto":
+        threshold = "clip-floor-shift" if len(trained) == len(activations) else "percentile"
+    if threshold == "copy":
+        threshold = 1.0
+    if isinstance(threshold, (int, float)):
+        if threshold <= 0:
+            raise ValueError(f"threshold is {threshold}, expected a positive number")
+        return dict.fromkeys(activations, float(threshold))
+    if threshold == "clip-floor-shift":
+        if len(trained) < len(activations):
+            raise ValueError("this network was not trained with ClipFloorShift activations; "
+                             "use threshold='percentile'")  # fmt: skip
+        return {a: float(a.threshold.detach().abs()) for a in activations}
+    if threshold != "percentile":
+        raise ValueError(
+            f"unknown threshold '{threshold}', expected a number, 'copy', 'percentile', "
+            "'clip-floor-shift' or 'auto'"
+        )
+    if images is None:
+        raise ValueError("threshold='percentile' needs images to balance on")
+    network.check_input(images)
+    found: dict[nn.Module, float] = {}
+
+    def note(layer: nn.Module, inputs: tuple[Tensor]) -> None:
+        positive = inputs[0].flatten().relu()
+        rank = max(1, round(positive.numel() * percentile / 100))
+        found[layer] = max(float(positive.kthvalue(rank).values), 1e-3)
+
+    hooks = [a.register_forward_pre_hook(note) for a in activations]
+    network(images)
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+def _to_spikes(
+    part: nn.Module,
+    amplitude: float,
+    thresholds: dict[nn.Module, float],
+    timesteps: int,
+    beta: float,
+    constant_input: bool,
+) -> float:
+    """Swap a part's activations for LIF in place; the amplitude of the spikes that leave it."""
+    for position, layer in enumerate(part):
+        if isinstance(layer, SYNAPSES):
+            layer.weight.data *= amplitude
+            amplitude = 1.0
+        elif isinstance(layer, ACTIVATIONS):
+            amplitude = thresholds[layer]
+            part[position] = LIF(amplitude, timesteps, beta, constant_input=constant_input)
+            constant_input = False
+        elif not isinstance(layer, (nn.AvgPool2d, nn.Flatten)):
+            advice = "; use average pooling" if isinstance(layer, nn.MaxPool2d) else ""
+            raise ValueError(f"{type(layer).__name__} has no spiking counterpart here{advice}")
+    return amplitude

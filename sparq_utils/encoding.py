@@ -1,0 +1,63 @@
+"""Input coding: how an image in [0, 1] becomes what a spiking network receives over T steps."""
+
+import torch
+from torch import Tensor, nn
+
+
+class _Encoder(nn.Module):
+    """Checks that T is positive and that pixels are in [0, 1] where they become spikes."""
+
+    def __init__(self, timesteps: int) -> None:
+        super().__init__()
+        if timesteps < 1:
+            raise ValueError(f"timesteps is {timesteps}, expected at least 1")
+        self.timesteps = timesteps
+
+    @staticmethod
+    def check(images: Tensor) -> None:
+        """Raise `ValueError` for pixels outside [0, 1]."""
+        if images.numel() and not (images.min() >= 0 and images.max() <= 1):
+            raise ValueError(
+                "spike trains need pixels in [0, 1], got "
+                f"[{images.min():.3g}, {images.max():.3g}]: do not standardise them before coding"
+            )
+
+
+class Direct(_Encoder):
+    """The image itself is a constant input current: [B, ...] stays [B, ...]."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Unchanged: the first synapse runs once and its neurons see the same current T times."""
+        return images
+
+
+class Rate(_Encoder):
+    """Bernoulli spike trains: a pixel of 0.3 spikes in about 30 % of the steps."""
+
+    def __init__(self, timesteps: int, seed: int = 0) -> None:
+        super().__init__(timesteps)
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[B, ...] in [0, 1] to spikes [T*B, ...], time-major."""
+        self.check(images)
+        shape = (self.timesteps, *images.shape)
+        draws = torch.rand(shape, generator=self.generator).to(images.device)  # [T, B, ...]
+        return (draws < images).to(images.dtype).flatten(0, 1)  # [T*B, ...]
+
+
+class Latency(_Encoder):
+    """One spike a pixel, the earlier the brighter; pixels under 1/(2T) stay silent."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[B, ...] in [0, 1] to spikes [T*B, ...], time-major."""
+        self.check(images)
+        step = ((1 - images) * self.timesteps).floor().clamp(max=self.timesteps - 1)  # [B, ...]
+        times = torch.arange(self.timesteps, device=images.device)
+        times = times.view(-1, *[1] * images.ndim)  # [T, 1, ...]
+        spikes = (step == times) & (images >= 0.5 / self.timesteps)  # [T, B, ...]
+        return spikes.to(images.dtype).flatten(0, 1)  # [T*B, ...]
+
+
+ENCODERS = {"direct": Direct, "rate": Rate, "latency": Latency}
+"""Input codings by name; each is built with T."""

@@ -1,0 +1,97 @@
+"""Early exits: the joint training loss, and inference that stops computing when a sample leaves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from sparq_utils.networks import EarlyExitNetwork
+
+
+def joint_loss(
+    logits: Tensor,
+    targets: Tensor,
+    weights: Sequence[float] | None = None,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Weighted mean of the cross-entropies of all exits (BranchyNet, Teerapittayanon 2016).
+
+    `logits` [exits, B, classes]; `targets` int64 [B]; `weights` one an exit, all equal for None.
+    """
+    weights = [1.0] * len(logits) if weights is None else weights
+    losses = [
+        weight * cross_entropy(exit_logits, targets, label_smoothing=label_smoothing)
+        for weight, exit_logits in zip(weights, logits, strict=True)
+    ]
+    return torch.stack(losses).sum() / sum(weights)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What staged inference returns, each [B]: prediction, confidence in [0, 1], exit index."""
+
+    prediction: Tensor
+    confidence: Tensor
+    exit: Tensor
+
+
+def check_thresholds(thresholds: Sequence[float], exits: int) -> list[float]:
+    """Raise `ValueError` unless there is one threshold in [0, 1] for each exit but the last."""
+    thresholds = [float(t) for t in thresholds]
+    if len(thresholds) != exits - 1:
+        raise ValueError(
+            f"{len(thresholds)} thresholds for {exits} exits: need {exits - 1}, the last exit "
+            "takes whoever is left"
+        )
+    for threshold in thresholds:
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"threshold {threshold} is outside [0, 1]")
+    return thresholds
+
+
+@torch.no_grad()
+def staged_inference(
+    network: EarlyExitNetwork, images: Tensor, thresholds: Sequence[float]
+) -> Answers:
+    """Classify images, each leaving at the first exit whose confidence reaches its threshold.
+
+    `images` floats [B, *input_shape]. After each exit the batch shrinks to the samples that
+    stay: a sample that left costs nothing more. Confidence is the largest softmax probability.
+    Raises `ValueError` for images of another shape and thresholds outside [0, 1].
+    """
+    thresholds = check_thresholds(thresholds, network.exits)
+    network.check_input(images)
+    count, device = len(images), images.device
+    prediction = torch.empty(count, dtype=torch.int64, device=device)
+    confidence = torch.empty(count, device=device)
+    left_at = torch.empty(count, dtype=torch.int64, device=device)
+    inside = torch.arange(count, device=device)  # samples that have not left yet
+    features = network.encoder(images)  # [B, ...] or [T*B, ...]
+    stages = zip(network.stages, network.heads, [*thresholds, -1.0], strict=True)
+    for index, (stage, head, threshold) in enumerate(stages):
+        features = stage(features)  # [T*b, ...]
+        logits = head(features).unflatten(0, (network.timesteps, -1)).mean(0)  # [b, classes]
+        sure, best = logits.softmax(-1).max(-1)  # [b]
+        leave = sure.double() >= threshold
+        here = inside[leave]
+        prediction[here], confidence[here], left_at[here] = best[leave], sure[leave], index
+        stay = ~leave
+        inside = inside[stay]
+        if not len(inside):
+            break
+        if leave.any():
+            features = features.unflatten(0, (network.timesteps, -1))[:, stay].flatten(0, 1)
+    return Answers(prediction, confidence, left_at)
+
+
+@torch.no_grad()
+def logits_in_batches(
+    network: nn.Module, images: Tensor, batch_size: int = 256, progress: bool = False
+) -> Tensor:
+    """Logits of every exit for many images, [exits, N, classes], a batch at a time."""
+    from tqdm.auto import tqdm
+
+    batches = tqdm(images.split(batch_size), desc="inference", disable=not progress)
+    return torch.cat([network(batch) for batch in batches], dim=1)

@@ -1,0 +1,122 @@
+"""Leaky integrate-and-fire neurons, with time in the batch.
+
+The membrane potential of one neuron, threshold theta, reset by subtraction one step later:
+
+    U[t] = beta * U[t-1] + I[t] - theta * S[t-1],    S[t] = 1 if U[t] > theta else 0
+
+as `snntorch.Leaky` computes it, spike for spike. Only this recurrence needs a loop over time;
+synapses see all timesteps as one large batch [T*B, ...].
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+Surrogate = Callable[[Tensor, float], Tensor]
+
+
+def triangular(distance: Tensor, threshold: float) -> Tensor:
+    """Surrogate dS/dU: a triangle of area 1 and half-width theta around the threshold."""
+    return (1 - distance.abs() / threshold).clamp_(min=0).div_(threshold)
+
+
+def fast_sigmoid(distance: Tensor, threshold: float) -> Tensor:
+    """Surrogate dS/dU of `snntorch.surrogate.fast_sigmoid(slope=25)`."""
+    return 1 / (25 * distance.abs() + 1).square_()
+
+
+class _Integrate(torch.autograd.Function):
+    """The LIF recurrence over T steps, with a surrogate for the gradient of the spike."""
+
+    @staticmethod
+    def forward(
+        ctx, current: Tensor, start: float, beta: float, threshold: float, surrogate: Surrogate
+    ) -> Tensor:
+        distances = torch.empty_like(current)  # [T, ...], U - theta before the reset
+        spikes = torch.empty_like(current)  # [T, ...]
+        membrane = torch.full_like(current[0], start)
+        for t in range(len(current)):
+            membrane.mul_(beta).add_(current[t])
+            if t:
+                membrane.sub_(spikes[t - 1], alpha=threshold)
+            torch.sub(membrane, threshold, out=distances[t])
+            torch.gt(membrane, threshold, out=spikes[t])
+        ctx.save_for_backward(distances)
+        ctx.beta, ctx.threshold, ctx.surrogate = beta, threshold, surrogate
+        return spikes
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
+        (distances,) = ctx.saved_tensors
+        grad_current = ctx.surrogate(distances, ctx.threshold).mul_(grad)  # [T, ...]
+        for t in reversed(range(len(grad) - 1)):  # through the membrane, not through the reset
+            grad_current[t].add_(grad_current[t + 1], alpha=ctx.beta)
+        return grad_current, None, None, None, None
+
+
+class LIF(nn.Module):
+    """A layer of LIF neurons: input currents [T*B, ...] to binary spikes [T*B, ...].
+
+    `threshold` in units of the current; `beta` in (0, 1], the membrane's decay a step;
+    `start`, the initial membrane potential as a fraction of the threshold (1/2 rounds to the
+    nearest spike count instead of down). With `constant_input` it takes [B, ...], the same
+    current at every step. Raises `ValueError` for values out of range.
+    """
+
+    def __init__(
+        self,
+        threshold: float,
+        timesteps: int,
+        beta: float = 1.0,
+        start: float = 0.5,
+        constant_input: bool = False,
+        surrogate: Surrogate = triangular,
+    ) -> None:
+        super().__init__()
+        if not threshold > 0:
+            raise ValueError(f"threshold is {threshold}, expected a positive number")
+        if not 0 < beta <= 1:
+            raise ValueError(f"beta is {beta}, expected a decay in (0, 1]")
+        if timesteps < 1:
+            raise ValueError(f"timesteps is {timesteps}, expected at least 1")
+        self.threshold, self.timesteps, self.beta = threshold, timesteps, beta
+        self.start, self.constant_input, self.surrogate = start, constant_input, surrogate
+
+    def forward(self, current: Tensor) -> Tensor:
+        """Currents to spikes; a batch that T does not divide raises `RuntimeError`."""
+        steps = (
+            current.expand(self.timesteps, *current.shape)
+            if self.constant_input
+            else current.unflatten(0, (self.timesteps, -1))
+        )  # [T, B, ...]
+        start = self.start * self.threshold
+        if torch.is_grad_enabled() and current.requires_grad:
+            spikes = _Integrate.apply(steps, start, self.beta, self.threshold, self.surrogate)
+        else:
+            spikes = integrate(steps, start, self.beta, self.threshold)
+        return spikes.flatten(0, 1)  # [T*B, ...]
+
+    def extra_repr(self) -> str:
+        """What tells one layer from another."""
+        return (
+            f"threshold={self.threshold:.3f}, timesteps={self.timesteps}, beta={self.beta}, "
+            f"constant_input={self.constant_input}"
+        )
+
+
+def integrate(current: Tensor, start: float, beta: float, threshold: float) -> Tensor:
+    """Spikes [T, ...] for currents [T, ...], membrane potentials starting at `start`.
+
+    Without gradients: nothing is kept but one membrane potential a neuron.
+    """
+    spikes = torch.empty(current.shape, dtype=current.dtype, device=current.device)
+    membrane = torch.full_like(current[0], start)
+    for t in range(len(current)):
+        if beta != 1:
+            membrane.mul_(beta)
+        membrane.add_(current[t])
+        if t:
+            membrane.sub_(spikes[t - 1], alpha=threshold)
+        torch.gt(membrane, threshold, out=spikes[t])
+    return spikes
