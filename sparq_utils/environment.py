@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sparq_utils.optimum import Objective
 from sparq_utils.policies import BIN_EDGES, confidence_bins
 from sparq_utils.qlearning import (
     CONTINUE,
     LEAVE,
     Learned,
     Learning,
-    Objective,
     Progress,
     draw_episodes,
 )
@@ -26,6 +26,9 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         "the exit environment needs gymnasium: pip install gymnasium", name="gymnasium"
     ) from error
+
+ENVIRONMENT_ID = "sparq/Exit-v0"
+"""What `gymnasium.make` knows the environment by, once this module is imported."""
 
 
 class ExitEnvironment(gymnasium.Env):
@@ -84,12 +87,15 @@ def learn_by_stepping(
     learning: Learning | None = None,
     bin_edges: Sequence[float] = BIN_EDGES,
 ) -> Learned:
-    """The agent of :func:`sparq_utils.qlearning.learn`, stepping an :class:`ExitEnvironment`.
+    """The agent of :func:`sparq_utils.qlearning.learn`, stepping the environment.
 
-    Given an equal `rng` it returns the same Q-table, bit for bit.
+    Given an equal `rng` it returns the same Q-table, bit for bit. The environment is made as
+    gymnasium makes any other, with its usual wrappers.
     """
     objective, learning = objective or Objective(), learning or Learning()
-    environment = ExitEnvironment(trace, objective, bin_edges)
+    environment = gymnasium.make(
+        ENVIRONMENT_ID, trace=trace, objective=objective, bin_edges=tuple(bin_edges)
+    )
     progress = Progress(trace, objective, learning, bin_edges)
     last = trace.exits - 1
     q = np.zeros((trace.exits, len(bin_edges) + 1, 2))
@@ -119,3 +125,6 @@ def learn_by_stepping(
         ):
             break
     return progress.finish(episode, visits)
+
+
+gymnasium.register(ENVIRONMENT_ID, entry_point=ExitEnvironment)
