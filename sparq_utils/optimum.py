@@ -77,10 +77,11 @@ class PathRewards:
     def __init__(self, trace: ExitTrace, objective: Objective, bin_edges: Sequence[float]):
         bins = confidence_bins(trace, bin_edges)
         # Whoever reaches the last exit leaves, so its bin makes no difference.
-        shape = (len(bin_edges) + 1,) * (trace.exits - 1)
-        cells = np.ravel_multi_index(tuple(bins[:-1]), shape) if shape else bins[0] * 0
-        paths, path = np.unique(cells, return_inverse=True)
-        self.bins = np.array(np.unravel_index(paths, shape)).reshape(len(shape), paths.size)
+        cells = np.zeros(trace.samples, dtype=np.int64)
+        for row in bins[:-1]:
+            cells = cells * (len(bin_edges) + 1) + row
+        paths, example, path = np.unique(cells, return_index=True, return_inverse=True)
+        self.bins = bins[:-1, example]  # [exits - 1, paths]
         reward = objective.discounted(trace) / trace.samples
         self.reward = np.stack([np.bincount(path, row) for row in reward])  # [exits, paths]
         self.column = np.arange(paths.size)

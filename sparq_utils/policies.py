@@ -194,7 +194,8 @@ def choose_thresholds(
     """Choose thresholds on a trace of *validation* data.
 
     Without `max_loss`: the highest accuracy, the cheapest such. With it: the cheapest whose
-    accuracy is at most `max_loss` (a fraction) below the last exit's. `cost` as in
+    accuracy is at most `max_loss` (a fraction) below the last exit's, or the most accurate if
+    that is out of reach (a confidence of exactly 1 leaves at any threshold). `cost` as in
     :func:`sweep_thresholds`. A trace with a single exit needs none: ().
     """
     if trace.exits == 1:

@@ -1,0 +1,198 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from make_trace import make_trace
+
+from sparq_utils import results
+from sparq_utils.energy import PAPER, energy
+from sparq_utils.optimum import exact_optimum
+from sparq_utils.policies import choose_thresholds, leave_at_thresholds, leave_by_table, outcome
+from sparq_utils.qlearning import learn
+from sparq_utils.results import ROWS, ResultsError
+from sparq_utils.trace import TraceError, save_trace
+
+EXITS = {"ann": 1, "dynamic-ann": 3, "snn": 1, "snn-rate": 1, "qsnn": 1, "qdsnn": 3}
+STEPS = {"ann": 1, "dynamic-ann": 1, "snn": 32, "snn-rate": 32, "qsnn": 4, "qdsnn": 4}
+SAMPLES = {"validation": 400, "test": 300}
+KEYS = {
+    "experiment", "variant", "accuracy", "accuracy_std", "n_seeds", "synaptic_ops", "spikes",
+    "lif_updates", "energy_j", "energy_parts_j", "timesteps", "exit_shares", "encoding", "data",
+}  # fmt: skip
+
+
+def record(variant, split, seed, experiment="lenet-mnist", **changes):
+    analog = variant in ("ann", "dynamic-ann")
+    fields = {
+        "variant": variant,
+        "timesteps": STEPS[variant],
+        "encoding": "analog" if analog else "rate" if variant == "snn-rate" else "direct",
+        "weight_bits": 8 if variant.startswith("q") else 32,
+        "split": split,
+        **changes,
+    }
+    # every file another seed, or a test could not tell validation from test
+    mixed = 100 * seed + 10 * list(EXITS).index(variant) + (split == "test")
+    trace = make_trace(EXITS[variant], SAMPLES[split], mixed, **fields)
+    save_trace(trace, results.trace_path(experiment, variant, split, seed))
+    return trace
+
+
+@pytest.fixture
+def recorded(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPARQ_RESULTS_DIR", str(tmp_path))
+    return {
+        (variant, split, seed): record(variant, split, seed)
+        for variant in EXITS
+        for split in SAMPLES
+        for seed in (0, 1, 12)
+    }
+
+
+def test_layout(tmp_path, monkeypatch):
+    monkeypatch.delenv("SPARQ_RESULTS_DIR", raising=False)
+    assert results.results_dir() == Path(results.__file__).parent.parent / "results"
+    monkeypatch.setenv("SPARQ_RESULTS_DIR", str(tmp_path))
+    path = results.trace_path("mlp-mnist", "qdsnn", "validation", 2)
+    assert path == tmp_path / "mlp-mnist" / "seed-2" / "qdsnn-validation.npz"
+
+
+def test_load(recorded):
+    assert results.seeds("lenet-mnist") == [0, 1, 12]
+    trace = results.load("lenet-mnist", "qdsnn", "validation", 12)
+    expected = recorded["qdsnn", "validation", 12]
+    np.testing.assert_array_equal(trace.confidence, expected.confidence)
+    assert results.recorded() == ["lenet-mnist"]
+
+
+def test_rows_are_json_with_all_keys(recorded):
+    table = results.rows()
+    assert [row["variant"] for row in table] == list(ROWS)
+    assert json.loads(json.dumps(table)) == table
+    for row in table:
+        assert set(row) == KEYS
+        assert row["n_seeds"] == 3
+        assert row["energy_j"] == sum(row["energy_parts_j"].values()) > 0
+        assert sum(row["exit_shares"]) == pytest.approx(1)
+        assert len(row["exit_shares"]) == EXITS[ROWS[row["variant"]]]
+        assert row["timesteps"] == STEPS[ROWS[row["variant"]]]
+        assert row["data"] == "MNIST, 300 test images (synthetic)"
+
+
+@pytest.mark.parametrize("variant", ROWS)
+def test_rows_choose_on_validation_and_report_on_test(recorded, variant):
+    (row,) = results.rows(["lenet-mnist"], variants=[variant])
+    found, joules = [], []
+    for seed in (0, 1, 12):
+        validation, test = (recorded[ROWS[variant], split, seed] for split in SAMPLES)
+        if variant == "dynamic-ann":
+            leaving = leave_at_thresholds(test, choose_thresholds(validation, 0.0))
+        elif variant == "qdsnn-0.6-0.7":
+            leaving = leave_at_thresholds(test, (0.6, 0.7))
+        elif variant == "qdsnn-0.2-0.4":
+            leaving = leave_at_thresholds(test, (0.2, 0.4))
+        elif variant == "qdsnn-q":
+            leaving = leave_by_table(test, learn(validation, np.random.default_rng(seed)).leave)
+        elif variant == "qdsnn-optimal":
+            leaving = leave_by_table(test, exact_optimum(validation).leave)
+        else:
+            leaving = np.zeros(300, dtype=int)
+        found.append(outcome(test, leaving))
+        joules.append(energy(test).total[leaving, np.arange(300)].mean())
+    accuracy = [100 * result.accuracy for result in found]
+    assert row["accuracy"] == pytest.approx(np.mean(accuracy))
+    assert row["accuracy_std"] == pytest.approx(np.std(accuracy, ddof=1))
+    assert row["accuracy_std"] > 0
+    for name in ("synaptic_ops", "spikes", "lif_updates"):
+        assert row[name] == pytest.approx(np.mean([r.mean_counts[name] for r in found]))
+    assert row["energy_j"] == pytest.approx(np.mean(joules))
+
+
+def test_constants_memory_and_variants_reach_the_rows(recorded):
+    def priced(**choice):
+        return results.rows(variants=["qsnn"], **choice)[0]["energy_parts_j"]
+
+    assert priced(constants=PAPER) == priced(constants="paper", memory="step-by-step") == priced()
+    assert priced(memory="layer-by-layer")["memory"] < priced()["memory"]
+    assert priced(constants="horowitz")["lif"] > priced()["lif"]
+    rate = results.rows(variants=["snn-rate"])[0]
+    assert (rate["variant"], rate["encoding"]) == ("snn-rate", "rate")
+
+
+def test_one_seed_has_no_spread(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPARQ_RESULTS_DIR", str(tmp_path))
+    record("ann", "test", 0)
+    row = results.rows(variants=["ann"])[0]  # one exit: nothing to choose, no validation needed
+    assert (row["n_seeds"], row["accuracy_std"]) == (1, 0.0)
+
+
+def test_missing_results_say_how_to_record_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPARQ_RESULTS_DIR", str(tmp_path))
+    for ask in (
+        results.rows,
+        lambda: results.rows(["mlp-mnist"]),
+        lambda: results.seeds("mlp-mnist"),
+        lambda: results.load("mlp-mnist", "ann"),
+    ):
+        with pytest.raises(ResultsError, match=r"python -m sparq_utils run .*SPARQ_RESULTS_DIR"):
+            ask()
+
+
+def test_one_missing_file_is_named(recorded):
+    results.trace_path("lenet-mnist", "qdsnn", "validation", 1).unlink()
+    with pytest.raises(ResultsError, match=r"seed-1.qdsnn-validation\.npz"):
+        results.rows()
+
+
+def test_damaged_file_is_named(recorded):
+    results.trace_path("lenet-mnist", "qsnn", "test", 1).write_bytes(b"PK\x03\x04 nonsense")
+    with pytest.raises(TraceError, match=r"qsnn-test\.npz"):
+        results.rows()
+
+
+def test_seeds_measured_on_different_data_are_not_averaged(recorded):
+    record("ann", "test", 1, provenance="an embedded sample")
+    with pytest.raises(ResultsError, match="an embedded sample"):
+        results.rows(variants=["ann"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("resnet", "ann"), "experiment"),
+        (("mlp-mnist", "qann"), "variant"),
+        (("mlp-mnist", "ann", "training"), "split"),
+    ],
+)
+def test_unknown_names(arguments, problem):
+    with pytest.raises(ValueError, match=f"unknown {problem}"):
+        results.load(*arguments)
+
+
+def test_beside_the_paper(recorded):
+    table = results.rows()
+    frame = results.beside_paper(table)
+    assert list(frame.index) == [("lenet-mnist", variant) for variant in ROWS]
+    row = frame.loc["lenet-mnist", "qdsnn-0.6-0.7"]
+    ours = next(row for row in table if row["variant"] == "qdsnn-0.6-0.7")
+    assert row["accuracy"] == ours["accuracy"]
+    assert row["energy_mj"] == pytest.approx(ours["energy_j"] * 1e3)
+    printed = (row["paper_accuracy"], row["paper_synaptic_ops_m"], row["paper_energy_mj"])
+    assert printed == (98.24, 13.92, 0.58)
+    assert frame.loc["lenet-mnist", "qdsnn-q"].filter(like="paper_").isna().all()
+    assert {str(dtype) for dtype in frame.dtypes} == {"float64"}
+
+
+def test_the_right_wing_imports_no_torch():
+    names = "trace policies optimum qlearning energy paper results"
+    check = f"""
+import importlib, sys
+for name in "{names}".split():
+    importlib.import_module(f"sparq_utils.{{name}}")
+print(sorted({{"torch", "gymnasium", "anywidget", "matplotlib"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
