@@ -49,11 +49,26 @@ def audit_report(findings: Sequence[Finding], width: int = 88) -> str:
     return "\n".join(lines)
 
 
+def audit_markdown(findings: Sequence[Finding]) -> str:
+    """The findings as a Markdown list, notes included: what a notebook shows."""
+    return "\n".join(
+        f"- **{f.claim}** ({f.where}): *{f.verdict}*. {f.arithmetic}{_printed(f)}. {f.note}".strip()
+        for f in findings
+    )
+
+
+def _printed(finding: Finding) -> str:
+    """The printed number, or what is claimed in words; nothing where there is neither."""
+    if finding.printed == "not printed":
+        return ""
+    is_number = finding.printed.lstrip("≤≥").replace(".", "", 1).isdigit()
+    return f"; {'printed' if is_number else 'claimed'}: {finding.printed}"
+
+
 def _entry(finding: Finding, width: int) -> list[str]:
     """One finding: claim and place, then arithmetic, printed value and note, indented."""
     head = textwrap.wrap(f"{finding.claim} [{finding.where}]", width, subsequent_indent="  ")
-    printed = "" if finding.printed == "not printed" else f"; printed: {finding.printed}"
-    body = [finding.arithmetic + printed, finding.note]
+    body = [finding.arithmetic + _printed(finding), finding.note]
     return head + [
         line
         for text in body

@@ -1,6 +1,7 @@
 """The audit of Tables 3 and 4: AlexNet's LIF operations, arithmetic energy and its prices."""
 
 from itertools import chain, combinations
+from math import ceil, floor
 
 from sparq_utils.audit_tables import ALEXNET, LABELS, agreement
 from sparq_utils.evidence import (
@@ -121,7 +122,7 @@ def layer_subsets_within(low: Number, high: Number, classifier: tuple[int, int] 
 def qdsnn_upper_bound() -> list[Finding]:
     """Which network the QDSNN's upper bounds are of."""
     implied = qdsnn_neurons()
-    span = f"{int(implied.low) + 1:,} to {int(implied.high):,}"
+    span = f"{ceil(implied.low):,} to {floor(implied.high):,}"
     conv_1, conv_2 = (layer.neurons for layer in LAYERS[ALEXNET][:2])
     classifier = (256, 10)
     reading = conv_1 + conv_2 + 2 * sum(classifier)
@@ -146,7 +147,7 @@ def qdsnn_upper_bound() -> list[Finding]:
                 "layers fall inside, this one included."),
         Finding("The QDSNN row is an upper bound throughout, its synaptic operations too",
                 "Table 3",
-                f"a full pass of the QSNN takes {whole} M at a smaller T; the row has {mean_ops} M",
+                f"A full pass of the QSNN takes {whole} M at a smaller T; the row has {mean_ops} M",
                 float(whole), str(mean_ops), at_least(mean_ops, whole),
                 "0.6/0.7's average of Table 1 stands beside a bound on the LIF updates."),
     ]  # fmt: skip
@@ -172,7 +173,7 @@ def prices() -> list[Finding]:
                    f"8-bit multiply {multiply} pJ; {add} pJ is the FP32 add", float(multiply),
                    decay),
         Finding("A byte of memory access costs what Horowitz gives, in pJ", "Section 2.3",
-                f"1 MB cache {cache:g} pJ, DRAM at least {dram:g} pJ a byte; printed {byte} pJ",
+                f"1 MB cache {cache:g} pJ, DRAM at least {dram:g} pJ a byte",
                 float(dram), str(byte), UNDECIDED, "It lies between the two; the text does not say "
                 "which memory it is."),
         agreement("The floating-point SNN pays floating-point accumulates, in uJ", "Table 4",

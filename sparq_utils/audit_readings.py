@@ -63,11 +63,11 @@ def where_savings_come_from() -> list[Finding]:
                 f"{exits:.2f} with them", float(exits), "more than 1", at_least(exits, 1),
                 "The SNN to QSNN step (8 bits, fewer timesteps) is nearly all of the 330."),
         Finding("The 330 times comes from memory access rather than arithmetic", "Tables 2 and 4",
-                f"arithmetic alone: {compute_snn} / {compute} uJ = {compute_ratio:.2f} "
+                f"Arithmetic alone: {compute_snn} / {compute} uJ = {compute_ratio:.2f} "
                 "(QDSNN at its bound)", float(compute_ratio), "less than 330",
                 at_least(330, compute_ratio)),
         Finding("Memory access dominates AlexNet's system energy", "Section 3.3",
-                f"arithmetic is at most {compute} uJ of {dynamic} mJ = {float(share):.2f} %",
+                f"Arithmetic is at most {compute} uJ of {dynamic} mJ = {float(share):.2f} %",
                 float(share), "less than 50 %", at_least(50, share)),
     ]  # fmt: skip
 
@@ -134,7 +134,7 @@ def figure_2() -> list[Finding]:
     modelled = _energy_if_exit_1_takes(both)
     return [
         Finding("Airplane and ship are the classes that exit 1 sees least", "Section 3.4",
-                f"the classes not quoted average {rest:.1f} %; {lowest[0]} {first[lowest[0]]}, "
+                f"The classes not quoted average {rest:.1f} %; {lowest[0]} {first[lowest[0]]}, "
                 f"{lowest[1]} {first[lowest[1]]}", rest, f"above {max(first[n] for n in lowest)}",
                 AGREES if rest > max(first[n] for n in lowest) else CONTRADICTS,
                 "On average; the other classes' own percentages stand in the drawing alone."),
@@ -143,9 +143,10 @@ def figure_2() -> list[Finding]:
                 f"{ship.span('.3f')}; airplane gives {plane.span('.3f')}", float(both),
                 "not printed", UNDECIDED if overlap else CONTRADICTS,
                 "Two classes give the same share, so a two-way split fits. AlexNet has two side "
-                'exits and a last stage; the text calls these bars "Exit 2" and "final stage".'),
+                'exits and a last stage; the text calls these bars "Exit 2" and "final stage". '
+                "Read as the caption has them: percentages of classes among an exit's images."),
         Finding("That share at exit 1 fits the energy of Table 2, in mJ", "Section 3.4, Table 2",
-                f"weights read once by each image that reaches them, {both.span('.3f')} of the "
+                f"Weights read once by each image that reaches them, {both.span('.3f')} of the "
                 f"images leaving after conv 1: {modelled:.2f} mJ", float(modelled), str(printed),
                 UNDECIDED, "One reading of the memory access; the exit heads are left out. Reading "
                 "all weights for every image would come closer to the printed energy."),

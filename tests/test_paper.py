@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparq_utils import audit_readings, audit_tables, paper
-from sparq_utils.audit import CHECKS, audit, audit_counts, audit_frame, audit_report
+from sparq_utils.audit import (
+    CHECKS,
+    audit,
+    audit_counts,
+    audit_frame,
+    audit_markdown,
+    audit_report,
+)
 from sparq_utils.audit_energy import layer_subsets_within, qdsnn_neurons
 from sparq_utils.evidence import (
     AGREES,
@@ -288,6 +295,15 @@ def test_report_shows_every_finding_within_its_width():
         assert " ".join(finding.arithmetic.split()) in flat
     for verdict, count in audit_counts(FINDINGS).items():
         assert f"{verdict} ({count})" in report
+
+
+def test_markdown_has_a_line_for_each_finding_and_no_empty_print():
+    lines = audit_markdown(FINDINGS).splitlines()
+    assert len(lines) == len(FINDINGS) and all(line.startswith("- **") for line in lines)
+    assert not any("not printed" in line for line in lines)
+    assert "; claimed: over 330" in next(line for line in lines if "AlexNet: over 330" in line)
+    assert "; printed: 1.24." in next(line for line in lines if "0.6/0.7: power" in line
+                                      and "AlexNet" in line)  # fmt: skip
 
 
 def test_frame_has_a_row_for_each_finding():
