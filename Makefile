@@ -33,9 +33,18 @@ $(ENV): requirements.txt requirements-oracles.txt pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	touch $@
 
-book: $(ENV)
-	$(BIN)/jupyter-book build . --warningiserror --nitpick --keep-going
+# Pages are kept between builds; what the package computes on them is not, once the package or
+# the results change. A build with warnings keeps nothing, so that the next one warns again.
+book: _build/.sources
+	$(BIN)/jupyter-book build . --warningiserror --nitpick --keep-going \
+	  || { rm -f _build/.sources; exit 1; }
 	@echo "The book: _build/html/index.html"
+
+_build/.sources: $(ENV) _config.yml $(shell find sparq_utils results book/extensions assets \
+    -type f -not -path '*/__pycache__/*' 2>/dev/null)
+	rm -rf _build/.doctrees _build/html
+	mkdir -p _build
+	touch $@
 
 test: unit notebooks browser
 

@@ -78,7 +78,7 @@ def _figure(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 def say(**values: str | int) -> None:
     """Give numbers to the prose: `say(accuracy=f"{100 * a:.2f} %")`.
 
-    On the built page a sentence says ``{glue:text}`accuracy` `` and the cell shows nothing; in
+    On the built page a sentence takes it with the role `glue:text` and the cell shows nothing; in
     JupyterLab the cell shows `accuracy: 98.20 %`. Outside IPython nothing happens. Integers get
     thousands separators; a float is refused (`TypeError`), its digits being the caller's to choose.
     """

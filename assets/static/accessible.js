@@ -1,0 +1,17 @@
+/* What the theme's HTML leaves out for readers who use a keyboard or a screen reader. */
+document.addEventListener("DOMContentLoaded", () => {
+  const all = (selector, change) => document.querySelectorAll(selector).forEach(change);
+  // the logo is navigation, and stands outside the theme's navigation landmark
+  all(".sidebar-primary-items__start .navbar-brand", (logo) => {
+    const landmark = document.createElement("nav");
+    landmark.setAttribute("aria-label", "Home");
+    logo.replaceWith(landmark);
+    landmark.append(logo);
+  });
+  // what scrolls sideways can be reached, and so scrolled, with the keyboard
+  all(".pst-scrollable-table-container, div.cell_output table.dataframe, .bd-content pre", (box) => {
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+  });
+  // doc-biblioentry was taken out of ARIA; the entries are items of a list
+  all('.citation[role="doc-biblioentry"]', (entry) => entry.setAttribute("role", "listitem"));
+});
