@@ -6,6 +6,7 @@ An :class:`ExitTrace` holds, for every sample and every exit, what a policy need
 
 import json
 import zipfile
+import zlib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 COUNTS = {
     "macs": "multiply-accumulates of analog-driven synapses, borders excluded",
     "acs": "accumulates triggered by spikes, one per connection the spike reaches",
-    "spikes": "spikes that enter synapses (Eq. 8 as printed)",
+    "spikes": "spikes that neurons (and a spike-coded input) emit: Eq. 8 as printed",
     "dense_macs": "Eq. 6-7 as printed: dense synapses, padding counted, one pass",
     "lif_updates": "membrane updates: neurons x timesteps (half of Eq. 9)",
     "neurons": "neurons, output layer included, each counted once",
@@ -171,7 +172,10 @@ def load_trace(path: str | Path) -> ExitTrace:
             if name.startswith("count_")
         }
         return ExitTrace(counts=counts, measured_on=MeasuredOn(**measured_on), **arrays)
-    except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (
+        *(KeyError, TypeError, ValueError, OSError, EOFError),
+        *(RuntimeError, zlib.error, zipfile.BadZipFile),  # what damaged archives raise
+    ) as error:
         raise TraceError(
             f"{path} is no usable exit trace ({error}); delete it and record it again"
         ) from error
