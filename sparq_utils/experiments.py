@@ -1,0 +1,337 @@
+"""The three experiments, from data to recorded traces, in steps that can be resumed.
+
+For each seed: train the dynamic ANN (all exits jointly), convert it to a spiking network at T=32,
+fine-tune its T=4 conversion with INT8 fake quantisation and surrogate gradients, turn that into
+real INT8 kernels, and record a trace of every variant on validation and test images. What is
+already there and whole is kept; a training that was interrupted goes on where it stopped.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from sparq_utils import data
+from sparq_utils.conversion import ClipFloorShift, convert, fold_batch_norm
+from sparq_utils.networks import NETWORKS, EarlyExitNetwork
+from sparq_utils.quantization import load_int8, quantize_aware, save_int8, to_int8
+from sparq_utils.recording import record
+from sparq_utils.results import SPLITS, results_dir
+from sparq_utils.trace import load_trace, save_trace
+from sparq_utils.training import Recipe, accuracy, train
+
+TIMESTEPS = {"snn": 32, "snn-rate": 32, "qsnn": 4, "qdsnn": 4}
+"""T of the spiking variants, as in the paper."""
+
+CONVERSION_TIMESTEPS = (1, 2, 4, 8, 16, 32, 64)
+
+
+class ExperimentError(RuntimeError):
+    """An experiment that cannot go on with what it finds."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much of an experiment to run.
+
+    `ann` trains the dynamic ANN with activations of `levels` steps; `qat` fine-tunes the spiking
+    INT8 network. `train_images` and `images` cap the training and the validation and test images
+    (None: all). `conversions` images compare conversion methods over T (0: leave that out).
+    """
+
+    ann: Recipe
+    qat: Recipe
+    levels: int = 8
+    train_images: int | None = None
+    images: int | None = None
+    conversions: int = 1000
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A network on a data set, and the profiles it runs under."""
+
+    name: str
+    network: str
+    data: str
+    profiles: dict[str, Profile]
+
+
+def _mnist(epochs: int, qat_epochs: int) -> dict[str, Profile]:
+    """Profiles for a small network on MNIST; `full` trains for this many epochs."""
+    ann = Recipe(epochs, learning_rate=3e-3, augment="affine", compile=True)
+    qat = Recipe(qat_epochs, learning_rate=5e-4, mixup_alpha=0.0, augment="affine")
+    short = replace(ann, epochs=4, batch_size=64, augment="none", compile=False)
+    tune = replace(qat, epochs=1, batch_size=64, augment="none")
+    return {
+        "smoke": Profile(replace(short, epochs=1), tune, 8, 500, 100, 20),
+        "book": Profile(short, tune, 8, 8_000, 1_000, 200),
+        "full": Profile(ann, qat),
+    }
+
+
+def _cifar10() -> dict[str, Profile]:
+    """Profiles for AlexNet on CIFAR-10."""
+    ann = Recipe(
+        16, learning_rate=2e-3, weight_decay=0.05, warmup_epochs=1, label_smoothing=0.05,
+        augment="flip-crop", small_size=24, small_epochs=8, precision="bfloat16", compile=True,
+        exit_weights=(0.3, 0.5, 1.0),
+    )  # fmt: skip
+    qat = Recipe(
+        1, batch_size=128, learning_rate=1e-4, mixup_alpha=0.0, augment="flip-crop",
+        precision="bfloat16", exit_weights=(0.3, 0.5, 1.0),
+    )  # fmt: skip
+    short = replace(ann, epochs=1, small_epochs=0, batch_size=16, warmup_epochs=0, compile=False)
+    tune = replace(qat, epochs=1, batch_size=16)
+    return {
+        "smoke": Profile(short, tune, 8, 64, 20, 10),
+        "book": Profile(short, tune, 8, 256, 50, 0),
+        "full": Profile(ann, qat, conversions=200),
+    }
+
+
+EXPERIMENTS = {
+    experiment.name: experiment
+    for experiment in (
+        Experiment("mlp-mnist", "mlp", "MNIST", _mnist(30, 6)),
+        Experiment("lenet-mnist", "lenet5", "MNIST", _mnist(30, 4)),
+        Experiment("alexnet-cifar10", "alexnet", "CIFAR-10", _cifar10()),
+    )
+}
+"""The experiments by name."""
+
+
+def run(
+    name: str,
+    profile: str = "full",
+    seeds: int = 3,
+    out: str | Path | None = None,
+    progress: bool = True,
+) -> Path:
+    """Run an experiment for seeds 0, 1, ...; the folder with its results.
+
+    The `full` profile writes to the recorded results, the others to the user's cache, unless
+    `out` names another folder. Raises `ValueError` for an unknown experiment or profile or no
+    seeds, :class:`ExperimentError` where the folder holds results of other data.
+    """
+    experiment, chosen = find(name, profile)
+    if seeds < 1:
+        raise ValueError(f"{seeds} seeds: need at least 1")
+    if out is None:
+        out = results_dir() if profile == "full" else data.cache_dir() / "runs" / profile
+    folder = Path(out) / name
+    splits = data.load(experiment.data)
+    for seed in range(seeds):
+        run_seed(experiment, chosen, splits, seed, folder / f"seed-{seed}", progress)
+    if chosen.conversions:
+        ann = load_ann(folder / "seed-0" / "ann.safetensors", experiment, chosen.levels)
+        _compare_conversions(ann, splits, chosen.conversions, folder / "conversion.json")
+    return folder
+
+
+def find(name: str, profile: str) -> tuple[Experiment, Profile]:
+    """An experiment and one of its profiles; raises `ValueError` for an unknown one."""
+    if name not in EXPERIMENTS:
+        raise ValueError(f"unknown experiment '{name}'; choose one of {', '.join(EXPERIMENTS)}")
+    profiles = EXPERIMENTS[name].profiles
+    if profile not in profiles:
+        raise ValueError(f"unknown profile '{profile}'; choose one of {', '.join(profiles)}")
+    return EXPERIMENTS[name], profiles[profile]
+
+
+def run_seed(
+    experiment: Experiment,
+    profile: Profile,
+    splits: data.Splits,
+    seed: int,
+    folder: Path,
+    progress: bool = True,
+) -> None:
+    """Train, convert, fine-tune and record one seed of an experiment."""
+    splits = data.Splits(
+        splits.train.take(profile.train_images),
+        splits.validation.take(profile.images),
+        splits.test.take(profile.images),
+    )
+    ann = _ann(experiment, profile, splits, seed, folder, progress)
+    folded = fold_batch_norm(ann)
+    save = partial(_record, splits=splits, seed=seed, folder=folder, progress=progress)
+    save("ann", folded.static)
+    save("dynamic-ann", lambda: folded)
+    snn = convert(ann, timesteps=TIMESTEPS["snn"])
+    save("snn", snn.static)
+    if experiment.data == "MNIST":
+        rate = convert(ann, timesteps=TIMESTEPS["snn-rate"], encoding="rate")
+        save("snn-rate", rate.static)
+    qdsnn = _qdsnn(ann, profile, splits, seed, folder, progress)
+    save("qsnn", qdsnn.static)
+    save("qdsnn", lambda: qdsnn)
+
+
+def new_network(experiment: Experiment, levels: int, seed: int = 0) -> EarlyExitNetwork:
+    """The experiment's untrained dynamic ANN with clip-floor-shift activations."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)  # torch's initialisers know no other generator
+        return NETWORKS[experiment.network](partial(ClipFloorShift, levels))
+
+
+def load_ann(path: str | Path, experiment: Experiment, levels: int) -> EarlyExitNetwork:
+    """The trained dynamic ANN from its recorded weights.
+
+    Raises `FileNotFoundError`, or :class:`ExperimentError` for a damaged file or one of another
+    network.
+    """
+    network = new_network(experiment, levels)
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no weights at {path}; 'python -m sparq_utils run' makes them")
+    try:
+        network.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ExperimentError(
+            f"{path} holds no weights for {experiment.network} ({reason}); delete it"
+        ) from error
+    return network.eval()
+
+
+def _ann(
+    experiment: Experiment,
+    profile: Profile,
+    splits: data.Splits,
+    seed: int,
+    folder: Path,
+    progress: bool,
+) -> EarlyExitNetwork:
+    """The trained dynamic ANN: loaded if it is recorded, else trained and recorded."""
+    path = folder / "ann.safetensors"
+    if path.is_file():
+        return load_ann(path, experiment, profile.levels)
+    network = new_network(experiment, profile.levels, seed)
+    curve = train(
+        network, splits.train, splits.validation, profile.ann, seed, folder / "ann.pt", progress
+    )
+    _note_training(folder, "ann", profile.ann, curve, splits)
+    _save_weights(network, path)
+    return network
+
+
+def _qdsnn(
+    ann: EarlyExitNetwork,
+    profile: Profile,
+    splits: data.Splits,
+    seed: int,
+    folder: Path,
+    progress: bool,
+) -> EarlyExitNetwork:
+    """The INT8 early-exit SNN: loaded if it is recorded, else fine-tuned and recorded."""
+    path = folder / "qdsnn.safetensors"
+    if path.is_file():
+        return load_int8(path)
+    prepared = quantize_aware(convert(ann, timesteps=TIMESTEPS["qdsnn"]))
+    curve = train(
+        prepared, splits.train, splits.validation, profile.qat, seed, folder / "qat.pt", progress
+    )
+    network = to_int8(prepared)
+    scores = {"fake": accuracy(prepared, splits.test), "int8": accuracy(network, splits.test)}
+    _note_training(folder, "qat", profile.qat, curve, splits)
+    _note_training(folder, "int8_test_accuracy", None, scores, splits)
+    save_int8(network, path)
+    return network
+
+
+def _save_weights(network: nn.Module, path: Path) -> None:
+    """Write weights as safetensors; an interrupted write leaves the old file whole."""
+    partial_path = path.with_suffix(".partial")
+    state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    save_file(state, partial_path)
+    partial_path.replace(path)
+
+
+def _note_training(
+    folder: Path, step: str, recipe: Recipe | None, found: list | dict, splits: data.Splits
+) -> None:
+    """Add what a step of training gave to training.json."""
+    path = folder / "training.json"
+    notes = json.loads(path.read_text()) if path.is_file() else {}
+    notes["data"] = splits.train.provenance
+    notes["torch"] = torch.__version__
+    notes[step] = found
+    if recipe:
+        notes[f"{step}_recipe"] = asdict(recipe)
+    _write_json(path, notes)
+
+
+def _write_json(path: Path, content: dict) -> None:
+    """Write JSON; an interrupted write leaves the old file whole."""
+    partial_path = path.with_suffix(".partial")
+    partial_path.write_text(json.dumps(content, indent=1) + "\n")
+    partial_path.replace(path)
+
+
+def _record(
+    variant: str,
+    build: Callable[[], EarlyExitNetwork],
+    splits: data.Splits,
+    seed: int,
+    folder: Path,
+    progress: bool,
+) -> None:
+    """Record a variant's trace on validation and test images, where it is not recorded yet."""
+    for split in SPLITS:
+        path = folder / f"{variant}-{split}.npz"
+        images: data.Images = getattr(splits, split)
+        if path.is_file():
+            found = load_trace(path)
+            if found.measured_on.data != images.provenance or found.samples != len(images):
+                raise ExperimentError(
+                    f"{path} was recorded on {found.samples} images of "
+                    f"'{found.measured_on.data}', now there are {len(images)} of "
+                    f"'{images.provenance}'; move the results away or choose another --out"
+                )
+            continue
+        network = build()
+        batch_size = max(10, 1000 // network.timesteps)
+        save_trace(record(network, images, variant, seed, batch_size, progress=progress), path)
+
+
+def _compare_conversions(
+    ann: EarlyExitNetwork, splits: data.Splits, count: int, path: Path
+) -> None:
+    """Accuracy against T for each way to convert, on `count` test images; to a JSON file."""
+    if path.is_file():
+        return
+    images, calibration = splits.test, splits.train.floats(slice(0, 500))
+    # The test images of some copies are sorted by class: take them evenly.
+    pick = torch.arange(0, len(images), max(1, len(images) // count))[:count]
+    images = replace(images, pixels=images.pixels[pick], labels=images.labels[pick])
+    ways = {
+        "weight copy": {"threshold": "copy"},
+        "percentile balancing": {"threshold": "percentile"},
+        "clip-floor-shift": {"threshold": "clip-floor-shift"},
+        "clip-floor-shift, beta 0.95": {"threshold": "clip-floor-shift", "beta": 0.95},
+        "clip-floor-shift, rate-coded": {"threshold": "clip-floor-shift", "encoding": "rate"},
+    }
+    methods: dict[str, dict[int, float]] = {}
+    for way, settings in ways.items():
+        methods[way] = {}
+        for timesteps in CONVERSION_TIMESTEPS:
+            snn = convert(ann, calibration, timesteps, **settings).static()
+            batch_size = max(5, 1000 // timesteps)
+            methods[way][timesteps] = accuracy(snn, images, batch_size)[0]
+    _write_json(
+        path,
+        {
+            "experiment": path.parent.name,
+            "seed": 0,
+            "data": images.provenance,
+            "images": len(images),
+            "ann_accuracy": accuracy(ann, images)[-1],
+            "methods": methods,
+        },
+    )
