@@ -1,0 +1,67 @@
+"""What all explorers share: one self-contained script, one style sheet, packed arrays."""
+
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import anywidget
+import numpy as np
+import traitlets
+
+HERE = Path(__file__).parent
+DTYPES = ("uint8", "int8", "uint16", "int32", "uint32", "float32", "float64")
+"""The array types that JavaScript has too."""
+
+
+def script(*names: str) -> str:
+    """One ES module: the shared helpers, then the named files of this folder."""
+    return "\n".join((HERE / name).read_text("utf-8") for name in ("common.js", *names))
+
+
+def style() -> str:
+    """The style sheet that all explorers share."""
+    return (HERE / "explorer.css").read_text("utf-8")
+
+
+def smallest(values: np.ndarray) -> np.ndarray:
+    """Non-negative integers in the smallest type that JavaScript can read exactly.
+
+    Raises `ValueError` for negative values or values of 2^53 and above, which JavaScript's
+    numbers cannot hold.
+    """
+    values = np.asarray(values)
+    lowest, highest = int(values.min(initial=0)), int(values.max(initial=0))
+    if lowest < 0 or highest >= 2**53:
+        raise ValueError(f"integers from {lowest} to {highest} do not fit JavaScript's numbers")
+    dtype = np.min_scalar_type(highest)
+    return values.astype(dtype if dtype.itemsize <= 4 else np.float64)
+
+
+def pack(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, dict], bytes]:
+    """Arrays as one compressed block of bytes and its table of contents.
+
+    The bytes of each array are regrouped by significance (all lowest bytes first), which
+    makes the block several times smaller. Raises `TypeError` for a dtype JavaScript lacks.
+    """
+    contents, blocks = {}, []
+    for name, array in arrays.items():
+        if array.dtype.name not in DTYPES:
+            raise TypeError(f"array '{name}' is {array.dtype}; JavaScript reads {DTYPES}")
+        contents[name] = {"dtype": array.dtype.name, "length": int(array.size)}
+        little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        planes = little.view(np.uint8).reshape(-1, array.itemsize).T  # [itemsize, length]
+        blocks.append(planes.tobytes())
+    return contents, zlib.compress(b"".join(blocks), 9)
+
+
+class Explorer(anywidget.AnyWidget):
+    """An explorer whose arithmetic and drawing live in its script: no kernel needed.
+
+    Arrays travel in `data`, described by `contents`; see :func:`pack`.
+    """
+
+    _css: ClassVar[str] = style()
+
+    contents = traitlets.Dict().tag(sync=True)
+    data = traitlets.Bytes().tag(sync=True)

@@ -1,0 +1,305 @@
+"""The threshold explorer: what leaving early buys, for every threshold, policy and price."""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import traitlets
+
+from sparq_utils import paper
+from sparq_utils.energy import (
+    PRESETS,
+    PRICED,
+    EnergyConstants,
+    MemoryModel,
+    constants_for,
+    operations,
+)
+from sparq_utils.policies import leave_at_thresholds
+from sparq_utils.trace import ExitTrace
+from sparq_utils.widgets.base import Explorer, pack, script, smallest
+
+NEVER = "Never leave early"
+PAPER_THRESHOLDS = (0.2, 0.4), (0.6, 0.7)
+"""The paper's two configurations (Table 1)."""
+
+SUMMED = {"macs": "mac_j", "acs": "ac_j", "updates": "decay_j", "bits": "byte_j"}
+"""What is summed over samples, and the constant whose count it is (bits: eight to a byte)."""
+
+CLASS_NAMES = {
+    "CIFAR-10": "airplane automobile bird cat deer dog frog horse ship truck".split(),
+    "MNIST": [str(digit) for digit in range(10)],
+}
+
+Policy = Sequence[float] | np.ndarray
+
+
+def joules(constants: EnergyConstants) -> dict[str, float]:
+    """Energy constants as JavaScript reads them: joules by name."""
+    return {name: getattr(constants, name) for name in PRICED}
+
+
+def countable(trace: ExitTrace, memory: MemoryModel | str, convention: str) -> dict:
+    """What the explorers sum, as whole numbers: float64-exact int64 [exits, samples | 1]."""
+    counts = operations(trace, memory, convention)
+    whole = {}
+    for name, constant in SUMMED.items():
+        count = np.asarray(counts[constant]) * (8 if name == "bits" else 1)
+        if (count == count[:, :1]).all():
+            count = count[:, :1]  # [exits, 1]: the same for every sample
+        whole[name] = np.rint(count).astype(np.int64)
+    return whole
+
+
+def totals(counts: Mapping[str, np.ndarray], leaving: np.ndarray) -> dict[str, int]:
+    """Whole-number totals over all samples that leave at exit `leaving` [samples]."""
+    shape = (len(next(iter(counts.values()))), leaving.size)
+    samples = np.arange(leaving.size)
+    return {
+        name: int(np.broadcast_to(count, shape)[leaving, samples].sum())
+        for name, count in counts.items()
+    }
+
+
+def energy_parts_j(sums: Mapping[str, int], price: Mapping[str, float], samples: int) -> dict:
+    """Modelled joules an image out of totals (Eq. 3-5), in the order policy.js adds them."""
+    macs, acs, updates, bits = (sums[name] for name in SUMMED)
+    return {
+        "synaptic": (macs * price["mac_j"] + acs * price["ac_j"]) / samples,
+        "lif": (updates * price["decay_j"] + updates * price["compare_j"]) / samples,
+        "memory": (bits / 8) * price["byte_j"] / samples,
+    }
+
+
+def spoken_variant(variant: str) -> str:
+    """A variant's name for people: "qdsnn-0.6-0.7" is "QDSNN 0.6/0.7"."""
+    kind, _, rest = variant.removeprefix("dynamic-").partition("-")
+    dynamic = "dynamic " if variant.startswith("dynamic-") else ""
+    return f"{dynamic}{kind.upper()} {rest.replace('-', '/')}".strip()
+
+
+def paper_points(experiment: str) -> list[dict]:
+    """The paper's Tables 1 and 2 for one experiment: accuracy (percent), operations, joules."""
+    energy = {r["variant"]: r["energy_mj"] for r in paper.TABLE_2 if r["experiment"] == experiment}
+    return [
+        {
+            "name": f"Paper: {spoken_variant(row['variant'])}",
+            "accuracy": float(row["accuracy"]),
+            "synaptic_ops": float(row["synaptic_ops_m"]) * 1e6,
+            "energy_j": float(energy[row["variant"]]) * 1e-3 if row["variant"] in energy else None,
+        }
+        for row in paper.TABLE_1
+        if row["experiment"] == experiment
+    ]
+
+
+class ThresholdExplorer(Explorer):
+    """Move the thresholds of early exits; see accuracy, energy and operations answer.
+
+    `traces` are dynamic variants by label ("LeNet-5, QDSNN"). `full` gives each label's full
+    network as a static trace (or leave it out: the last exit stands for it, side heads
+    included). `presets` are policies by label and name: thresholds, or `leaving` int [samples].
+    `paper_points` by label, see :func:`paper_points`. `constants`, `memory` and `convention`
+    price operations, see :mod:`sparq_utils.energy`.
+
+    Synced with the page: `selected` (label), `thresholds`, `preset` (a policy in force instead
+    of thresholds, or ""), `constants` (joules by name). :attr:`point` is what they give.
+
+    Raises `ValueError` for thresholds, labels or policies that do not fit the traces.
+    """
+
+    _esm: ClassVar[str] = (
+        script("policy.js", "prices.js", "threshold.js") + "export default explorer(build);\n"
+    )
+
+    traces = traitlets.List().tag(sync=True)
+    selected = traitlets.Unicode().tag(sync=True)
+    thresholds = traitlets.List(traitlets.Float()).tag(sync=True)
+    preset = traitlets.Unicode("").tag(sync=True)
+    constants = traitlets.Dict().tag(sync=True)
+    constant_presets = traitlets.Dict().tag(sync=True)
+    axis = traitlets.Enum(("energy", "operations"), "energy").tag(sync=True)
+    show_paper = traitlets.Bool(False).tag(sync=True)
+
+    def __init__(
+        self,
+        traces: Mapping[str, ExitTrace],
+        paper_points: Mapping[str, list[dict]] | None = None,
+        constants: EnergyConstants | str = "paper",
+        memory: MemoryModel | str = "step-by-step",
+        presets: Mapping[str, Mapping[str, Policy]] | None = None,
+        full: Mapping[str, ExitTrace] | None = None,
+        thresholds: Sequence[float] | None = None,
+        convention: str = "fan-out",
+        **kwargs: object,
+    ) -> None:
+        if not traces:
+            raise ValueError("no traces given; a threshold explorer needs at least one")
+        paper_points, presets, full = paper_points or {}, presets or {}, full or {}
+        for given in (paper_points, presets, full):
+            if unknown := set(given) - set(traces):
+                raise ValueError(f"no trace is called {sorted(unknown)}; there are {list(traces)}")
+        self._traces, self._counts, self._policies, self._full = dict(traces), {}, {}, {}
+        described, arrays = [], {}
+        for index, (label, trace) in enumerate(traces.items()):
+            if trace.exits < 2:
+                raise ValueError(f"'{label}' has one exit: it has no thresholds; pass it as `full`")
+            self._counts[label] = countable(trace, memory, convention)
+            self._policies[label] = _policies(trace, presets.get(label, {}))
+            self._full[label] = self._full_network(label, full.get(label), memory, convention)
+            described.append(
+                {
+                    "key": label,
+                    "label": label,
+                    "prefix": str(index),
+                    "exits": trace.exits,
+                    "samples": trace.samples,
+                    **_classes(trace),
+                    "full": self._full[label],
+                    "paper": paper_points.get(label, []),
+                    "presets": _described(self._policies[label]),
+                }
+            )
+            arrays |= {f"{index}/{name}": array for name, array in self._arrays(label).items()}
+        contents, data = pack(arrays)
+        first = next(iter(traces))
+        super().__init__(
+            contents=contents,
+            data=data,
+            traces=described,
+            selected=first,
+            thresholds=_start(self._traces[first]) if thresholds is None else list(thresholds),
+            constants=joules(constants_for(self._traces[first], constants)),
+            constant_presets={name: joules(preset) for name, preset in PRESETS.items()},
+            **kwargs,
+        )
+        self._fitting()
+
+    def _full_network(
+        self, label: str, static: ExitTrace | None, memory: MemoryModel | str, convention: str
+    ) -> dict:
+        """Totals of the full network: the static trace's, else those of the last exit."""
+        trace = static or self._traces[label]
+        counts = countable(static, memory, convention) if static else self._counts[label]
+        everybody = np.full(trace.samples, trace.exits - 1)
+        return {
+            "own": static is not None,
+            "label": spoken_variant(trace.measured_on.variant),
+            "samples": trace.samples,
+            "right": int(trace.correct[-1].sum()),
+            "leaving": np.bincount(everybody, minlength=trace.exits).tolist(),
+            **totals(counts, everybody),
+        }
+
+    def _arrays(self, label: str) -> dict[str, np.ndarray]:
+        """One trace's arrays for the page."""
+        trace = self._traces[label]
+        arrays = {
+            "confidence": trace.confidence,
+            "correct": trace.correct.astype(np.uint8),
+            "labels": trace.labels,
+        }
+        arrays |= {name: smallest(count) for name, count in self._counts[label].items()}
+        for position, policy in enumerate(self._policies[label].values()):
+            if isinstance(policy, np.ndarray):
+                arrays[f"policy-{position}"] = policy.astype(np.uint8)
+        return arrays
+
+    @property
+    def leaving(self) -> np.ndarray:
+        """The exit at which each sample leaves, by the preset in force or the thresholds."""
+        policy = self._policies[self.selected].get(self.preset)
+        if isinstance(policy, np.ndarray):
+            return policy
+        return leave_at_thresholds(self._traces[self.selected], self.thresholds)
+
+    @property
+    def point(self) -> dict:
+        """Accuracy and shares as fractions, modelled joules and operations per image.
+
+        Keys: accuracy, energy_j, parts, synaptic_ops, speed_up, shares. The page shows the
+        same numbers to the last digit.
+        """
+        trace, leaving = self._traces[self.selected], self.leaving
+        sums = totals(self._counts[self.selected], leaving)
+        parts = energy_parts_j(sums, self.constants, trace.samples)
+        ops, full = (sums["macs"] + sums["acs"]) / trace.samples, self._full[self.selected]
+        full_ops = (full["macs"] + full["acs"]) / full["samples"]
+        right = int(trace.correct[leaving, np.arange(trace.samples)].sum())
+        return {
+            "accuracy": right / trace.samples,
+            "energy_j": parts["synaptic"] + parts["lif"] + parts["memory"],
+            "parts": parts,
+            "synaptic_ops": ops,
+            "speed_up": full_ops / ops if ops else float("inf"),
+            "shares": (np.bincount(leaving, minlength=trace.exits) / trace.samples).tolist(),
+        }
+
+    @traitlets.validate("thresholds")
+    def _within(self, proposal: dict) -> list[float]:
+        """Refuse thresholds outside [0, 1]."""
+        if not all(0 <= threshold <= 1 for threshold in proposal["value"]):
+            raise ValueError(f"thresholds {proposal['value']} must lie in [0, 1]")
+        return proposal["value"]
+
+    @traitlets.validate("selected")
+    def _known(self, proposal: dict) -> str:
+        """Refuse a label that no trace has."""
+        if proposal["value"] not in self._traces:
+            known = list(self._traces)
+            raise ValueError(f"no trace is called '{proposal['value']}'; there are {known}")
+        return proposal["value"]
+
+    @traitlets.observe("selected")
+    def _fitting(self, change: dict | None = None) -> None:
+        """As many thresholds as the selected trace asks for."""
+        if len(self.thresholds) != self._traces[self.selected].exits - 1:
+            if change is None:
+                leave_at_thresholds(self._traces[self.selected], self.thresholds)
+            self.thresholds = _start(self._traces[self.selected])
+
+
+def _start(trace: ExitTrace) -> list[float]:
+    """Where the sliders stand at first."""
+    return [0.8] * (trace.exits - 1)
+
+
+def _classes(trace: ExitTrace) -> dict:
+    """How many classes there are and what they are called."""
+    classes = int(max(trace.labels.max(), trace.prediction.max())) + 1
+    data = next((name for name in CLASS_NAMES if name in trace.measured_on.data), "MNIST")
+    names = [*CLASS_NAMES[data], *map(str, range(10, classes))]
+    return {"classes": classes, "class_names": names[:classes]}
+
+
+def _policies(trace: ExitTrace, extra: Mapping[str, Policy]) -> dict[str, Policy]:
+    """Policies by name: thresholds as lists of floats, others as `leaving` int64 [samples]."""
+    found: dict[str, Policy] = {}
+    if trace.exits == 3:
+        found |= {f"Thresholds {a}/{b}": [a, b] for a, b in PAPER_THRESHOLDS}
+    for name, policy in extra.items():
+        policy = np.asarray(policy)
+        if policy.shape == (trace.exits - 1,) and policy.dtype.kind == "f":
+            leave_at_thresholds(trace, policy)
+            found[name] = policy.tolist()
+        elif policy.shape == (trace.samples,) and policy.dtype.kind in "iu":
+            if policy.min() < 0 or policy.max() >= trace.exits:
+                raise ValueError(f"policy '{name}' names exits that the trace has not")
+            found[name] = policy.astype(np.int64)
+        else:
+            raise ValueError(
+                f"policy '{name}' is {policy.dtype} {policy.shape}; give {trace.exits - 1} "
+                f"thresholds (floats) or the exit of each of {trace.samples} samples (integers)"
+            )
+    found[NEVER] = np.full(trace.samples, trace.exits - 1)
+    return found
+
+
+def _described(policies: Mapping[str, Policy]) -> list[dict]:
+    """Policies as the page reads them: thresholds in place, leaving exits by array name."""
+    return [
+        {"name": name, "leaving": f"policy-{position}"}
+        if isinstance(policy, np.ndarray)
+        else {"name": name, "thresholds": policy}
+        for position, (name, policy) in enumerate(policies.items())
+    ]
