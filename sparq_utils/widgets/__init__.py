@@ -1,5 +1,17 @@
 """Explorers: sliders that work on the rendered page with no kernel, and live in JupyterLab."""
 
+from sparq_utils.widgets.conversion import ConversionExplorer
+from sparq_utils.widgets.joules import EnergyExplorer
+from sparq_utils.widgets.learning import QLearningExplorer
+from sparq_utils.widgets.neuron import LIFExplorer, simulate_lif
 from sparq_utils.widgets.threshold import ThresholdExplorer, paper_points
 
-__all__ = ["ThresholdExplorer", "paper_points"]
+__all__ = [
+    "ConversionExplorer",
+    "EnergyExplorer",
+    "LIFExplorer",
+    "QLearningExplorer",
+    "ThresholdExplorer",
+    "paper_points",
+    "simulate_lif",
+]

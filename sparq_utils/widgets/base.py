@@ -15,8 +15,9 @@ DTYPES = ("uint8", "int8", "uint16", "int32", "uint32", "float32", "float64")
 
 
 def script(*names: str) -> str:
-    """One ES module: the shared helpers, then the named files of this folder."""
-    return "\n".join((HERE / name).read_text("utf-8") for name in ("common.js", *names))
+    """One ES module: the shared helpers, then the named files, the last of which builds."""
+    sources = [(HERE / name).read_text("utf-8") for name in ("common.js", *names)]
+    return "\n".join([*sources, "export default explorer(build);\n"])
 
 
 def style() -> str:

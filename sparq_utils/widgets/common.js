@@ -109,7 +109,7 @@ function check({ label, value, change }) {
   box.checked = value;
   return { row: h("div", { class: "sq-check" }, box, h("label", { for: id }, label)), box, show: (now) => { box.checked = now; } };
 }
-const group = (legend, ...children) => h("fieldset", { class: "sq-group" }, h("legend", {}, legend), ...children);
+const group = (legend, ...children) => h("fieldset", { class: `sq-group ${children.length > 2 ? "sq-aligned" : ""}` }, h("legend", {}, legend), ...children);
 const button = (name, click, attributes = {}) => h("button", { type: "button", class: "sq-button", click, ...attributes }, name);
 
 /** A sentence for screen readers, spoken once the reader stops moving. */
@@ -143,7 +143,7 @@ function ticks(low, high, log, count = 5) {
   } else {
     const rough = (high - low) / count || 1, power = 10 ** Math.floor(Math.log10(rough));
     const step = [1, 2, 5, 10].find((part) => part * power >= rough) * power;
-    for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) found.push(i * step);
+    for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) found.push(i * step || 0);
   }
   return found.filter((value) => value >= low * (1 - 1e-9) - (log ? 0 : 1e-9) && value <= high * (1 + 1e-9) + (log ? 0 : 1e-9));
 }
@@ -160,7 +160,7 @@ function frame({ title, width = 520, height = 320, left = 58, right = 16, top = 
   function axes({ x, y }) {
     const px = scale(x, left, width - right), py = scale(y, height - bottom, top);
     grid.replaceChildren(s("path", { d: `M${left},${top}V${height - bottom}H${width - right}` }));
-    for (const value of ticks(x.low, x.high, x.log, x.count)) {
+    for (const value of x.at ?? ticks(x.low, x.high, x.log, x.count)) {
       grid.append(s("path", { class: "sq-grid", d: `M${px(value)},${top}V${height - bottom}` }),
         s("text", { x: px(value), y: height - bottom + 17, "text-anchor": "middle" }, x.text(value)));
     }

@@ -37,10 +37,6 @@ function histogram(confidence, correct, bins = 50) {
   return [bars("wrong", () => 0, (i) => all[i] - right[i]), bars("right", (i) => all[i] - right[i], (i) => all[i])];
 }
 
-function tiles(names) {
-  const values = names.map(() => h("dd"));
-  return { node: h("dl", { class: "sq-tiles" }, ...names.map((name, i) => h("div", { class: "sq-tile" }, h("dt", {}, name), values[i]))), values };
-}
 function shareBar(exits) {
   const parts = Array.from({ length: exits }, (_, exit) => h("span", { style: `background:${exitColour(exit)}` }));
   const node = h("div", { class: "sq-shares", role: "img" }, ...parts);

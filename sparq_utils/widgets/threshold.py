@@ -27,7 +27,18 @@ SUMMED = {"macs": "mac_j", "acs": "ac_j", "updates": "decay_j", "bits": "byte_j"
 """What is summed over samples, and the constant whose count it is (bits: eight to a byte)."""
 
 CLASS_NAMES = {
-    "CIFAR-10": "airplane automobile bird cat deer dog frog horse ship truck".split(),
+    "CIFAR-10": [
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
+    ],
     "MNIST": [str(digit) for digit in range(10)],
 }
 
@@ -108,9 +119,7 @@ class ThresholdExplorer(Explorer):
     Raises `ValueError` for thresholds, labels or policies that do not fit the traces.
     """
 
-    _esm: ClassVar[str] = (
-        script("policy.js", "prices.js", "threshold.js") + "export default explorer(build);\n"
-    )
+    _esm: ClassVar[str] = script("tiles.js", "policy.js", "prices.js", "threshold.js")
 
     traces = traitlets.List().tag(sync=True)
     selected = traitlets.Unicode().tag(sync=True)

@@ -10,14 +10,19 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOUNT = ROOT / "assets/static/lite/static-anywidget.js"
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 # The book theme's tokens, light and dark, so that small pages look as the book's do.
 THEME = """
-html { --pst-color-text-base: #222832; --pst-color-text-muted: #48566b; --pst-color-primary: #0a7d91;
-  --pst-color-border: #c9c9c9; --pst-color-surface: #f3f4f5; --pst-color-background: #fff; }
+html { --pst-color-text-base: #222832; --pst-color-text-muted: #48566b;
+  --pst-color-primary: #0a7d91; --pst-color-border: #c9c9c9; --pst-color-surface: #f3f4f5; --pst-color-background: #fff; }
 html[data-theme="dark"] { --pst-color-text-base: #ced6dd; --pst-color-text-muted: #9ca4af;
   --pst-color-primary: #3fb1c5; --pst-color-border: #48566b; --pst-color-surface: #29313d;
   --pst-color-background: #14181e; }
