@@ -80,7 +80,7 @@ def convert(
     ------
     ValueError
         For T < 1, beta outside (0, 1], an unknown threshold or encoding, missing images,
-        or a layer that has no spiking counterpart, by name.
+        a layer that has no spiking counterpart, by name, or a first stage without neurons.
     """
     if timesteps < 1:
         raise ValueError(f"timesteps is {timesteps}, expected at least 1")
@@ -97,6 +97,10 @@ def convert(
         else:
             constant = encoding == "direct" and index == 0
             current = _to_spikes(part, current, thresholds, timesteps, beta, constant)
+            if constant and not any(isinstance(layer, LIF) for layer in part):
+                raise ValueError(
+                    "the first stage has no activation: direct coding needs neurons there"
+                )
             amplitude[index] = current
     return spiking.eval()
 
@@ -108,19 +112,20 @@ def fold_batch_norm(network: EarlyExitNetwork) -> EarlyExitNetwork:
     for _, _, part in folded.parts():
         flat: list[nn.Module] = []
         for layer in leaves(part):
-            if isinstance(layer, nn.BatchNorm2d) and isinstance(flat[-1], nn.Conv2d):
-                flat[-1] = fuse_conv_bn_eval(flat[-1], layer)
-            elif isinstance(layer, nn.BatchNorm1d) and isinstance(flat[-1], nn.Linear):
-                flat[-1] = fuse_linear_bn_eval(flat[-1], layer)
+            before = flat[-1] if flat else None
+            if isinstance(layer, nn.BatchNorm2d) and isinstance(before, nn.Conv2d):
+                flat[-1] = fuse_conv_bn_eval(before, layer)
+            elif isinstance(layer, nn.BatchNorm1d) and isinstance(before, nn.Linear):
+                flat[-1] = fuse_linear_bn_eval(before, layer)
             elif isinstance(layer, nn.AdaptiveAvgPool2d):
                 flat.extend(_fixed_pool(layer, shapes[layer]))
             elif not isinstance(layer, (nn.Dropout, nn.Identity)):
                 flat.append(layer)
-        _replace(part, flat)
+        set_layers(part, flat)
     return folded
 
 
-def _replace(part: nn.Module, layers: list[nn.Module]) -> None:
+def set_layers(part: nn.Module, layers: list[nn.Module]) -> None:
     """Give a stage or head these layers in place."""
     if not isinstance(part, nn.Sequential):
         raise ValueError(f"a {type(part).__name__} cannot be taken apart: use nn.Sequential")
@@ -139,7 +144,8 @@ def _shapes(network: EarlyExitNetwork) -> dict[nn.Module, torch.Size]:
 
     pools = [m for m in network.modules() if isinstance(m, nn.AdaptiveAvgPool2d)]
     hooks = [pool.register_forward_pre_hook(note) for pool in pools]
-    network(torch.zeros(1, *network.input_shape))
+    like = next(network.parameters(), torch.zeros(0))  # its precision and its device
+    network(like.new_zeros(1, *network.input_shape))
     for hook in hooks:
         hook.remove()
     return shapes
@@ -181,8 +187,10 @@ def _thresholds(
             f"unknown threshold '{threshold}', expected a number, 'copy', 'percentile', "
             "'clip-floor-shift' or 'auto'"
         )
-    if images is None:
+    if images is None or not len(images):
         raise ValueError("threshold='percentile' needs images to balance on")
+    if not 0 < percentile <= 100:
+        raise ValueError(f"percentile is {percentile}, expected a number in (0, 100]")
     network.check_input(images)
     found: dict[nn.Module, float] = {}
 

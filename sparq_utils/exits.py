@@ -21,6 +21,8 @@ def joint_loss(
     `logits` [exits, B, classes]; `targets` int64 [B]; `weights` one an exit, all equal for None.
     """
     weights = [1.0] * len(logits) if weights is None else weights
+    if len(weights) != len(logits):
+        raise ValueError(f"{len(weights)} exit weights for {len(logits)} exits: need one an exit")
     losses = [
         weight * cross_entropy(exit_logits, targets, label_smoothing=label_smoothing)
         for weight, exit_logits in zip(weights, logits, strict=True)
@@ -63,18 +65,23 @@ def staged_inference(
     """
     thresholds = check_thresholds(thresholds, network.exits)
     network.check_input(images)
+    if network.training:
+        network.eval()  # batch norm must not depend on who is left in the batch
     count, device = len(images), images.device
     prediction = torch.empty(count, dtype=torch.int64, device=device)
     confidence = torch.empty(count, device=device)
     left_at = torch.empty(count, dtype=torch.int64, device=device)
     inside = torch.arange(count, device=device)  # samples that have not left yet
     features = network.encoder(images)  # [B, ...] or [T*B, ...]
-    stages = zip(network.stages, network.heads, [*thresholds, -1.0], strict=True)
+    stages = zip(network.stages, network.heads, [*thresholds, None], strict=True)
     for index, (stage, head, threshold) in enumerate(stages):
         features = stage(features)  # [T*b, ...]
         logits = head(features).unflatten(0, (network.timesteps, -1)).mean(0)  # [b, classes]
-        sure, best = logits.softmax(-1).max(-1)  # [b]
-        leave = sure.double() >= threshold
+        sure, best = logits.float().softmax(-1).max(-1)  # [b]
+        # the last exit takes whoever is left, even where its confidence is not a number
+        leave = (
+            torch.ones_like(sure, dtype=bool) if threshold is None else sure.double() >= threshold
+        )
         here = inside[leave]
         prediction[here], confidence[here], left_at[here] = best[leave], sure[leave], index
         stay = ~leave

@@ -46,7 +46,7 @@ class EarlyExitNetwork(nn.Module):
 
     def check_input(self, images: Tensor) -> None:
         """Raise `ValueError` unless images are finite floats [B, *input_shape]."""
-        if images.ndim != len(self.input_shape) + 1 or images.shape[1] != self.input_shape[0]:
+        if tuple(images.shape[1:]) != self.input_shape:
             raise ValueError(
                 f"{self.name} takes images [B, {', '.join(map(str, self.input_shape))}], "
                 f"got {list(images.shape)}"
@@ -191,7 +191,7 @@ def lenet5(activation: Activation = nn.ReLU, exits: Sequence[int] = (1, 2)) -> E
         (1, 28, 28),
         blocks,
         exits,
-        lambda shape: exit_head(shape, activation, hidden=64, pool_to=5 if shape[1] == 5 else 7),
+        lambda shape: exit_head(shape, activation, hidden=64, pool_to=5 if shape[-1] == 5 else 7),
         nn.Sequential(nn.Linear(84, 10)),
     )
 

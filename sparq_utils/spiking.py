@@ -80,6 +80,8 @@ class LIF(nn.Module):
             raise ValueError(f"beta is {beta}, expected a decay in (0, 1]")
         if timesteps < 1:
             raise ValueError(f"timesteps is {timesteps}, expected at least 1")
+        if not 0 <= start <= 1:
+            raise ValueError(f"start is {start}, expected a fraction of the threshold in [0, 1]")
         self.threshold, self.timesteps, self.beta = threshold, timesteps, beta
         self.start, self.constant_input, self.surrogate = start, constant_input, surrogate
 
