@@ -1,12 +1,15 @@
 """Counting operations: as the paper's equations print them, and exact to the last one.
 
 One multiply-accumulate (MAC) is one weight times one real number, added; one accumulate (AC) is
-one weight added because a spike arrived. Which of the two a synapse does is declared by the
-network (spikes come out of LIF neurons, everything else is analog), never guessed from data.
+one weight added because a spike arrived. Which of the two a synapse does the network declares
+(:mod:`sparq_utils.connections`).
 
 A spike is counted once for every weight it really meets: the fan-out at its position, found by
-carrying ones back through the synapse, so that borders and stride are exact. A spike that is
-average-pooled before the synapse still meets the weights of the position it is pooled into.
+carrying ones back through the synapse and the pooling before it, so that borders and stride are
+exact. A pooled spike still meets every weight of the position it is pooled into.
+
+Not counted: adding biases, batch norm (conversion folds it into the weights), and the additions
+of average pooling itself.
 """
 
 from collections.abc import Iterator
@@ -14,129 +17,45 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv_transpose2d
 
-from sparq_utils.conversion import ACTIVATIONS, SYNAPSES
-from sparq_utils.networks import EarlyExitNetwork, leaves
-from sparq_utils.quantization import QuantizedSynapse
+from sparq_utils.connections import (
+    Synapse,
+    dense_macs,
+    device_of,
+    exact_macs,
+    fan_out,
+    fan_out_at_source,
+    is_spike_coded,
+    is_spiking,
+    named_layers,
+    parameters_of,
+    shapes,
+    synapses,
+)
+from sparq_utils.conversion import ACTIVATIONS
+from sparq_utils.networks import EarlyExitNetwork
 from sparq_utils.spiking import LIF
 
+__all__ = [
+    "LayerCounts",
+    "SpikeCounter",
+    "Static",
+    "count_layers",
+    "dense_macs",
+    "device_of",
+    "exact_macs",
+    "fan_out",
+    "static_counts",
+    "synapses",
+]
 
-@dataclass(frozen=True)
-class Synapse:
-    """A layer of weights and what drives it.
-
-    `spiking` says whether its inputs are spikes; `pooled` how many spikes share one of its
-    inputs (the area of the average pooling since the last neurons); `runs` how many times it is
-    evaluated an image: T for spikes, once for an analog or direct-coded image.
-    """
-
-    layer: nn.Module
-    kind: str
-    index: int
-    spiking: bool
-    pooled: int
-    runs: int
-
-
-def synapses(network: EarlyExitNetwork) -> Iterator[Synapse]:
-    """Every synapse in order of evaluation, its input kind read off the network's structure."""
-    is_snn = any(isinstance(m, LIF) for m in network.modules())
-    constant = is_snn and any(getattr(m, "constant_input", False) for m in network.modules())
-    after_stage = (is_snn and not constant, 1)
-    for kind, index, part in network.parts():
-        spiking, pooled = after_stage
-        for layer in leaves(part):
-            if isinstance(layer, (*SYNAPSES, QuantizedSynapse)):
-                runs = network.timesteps if spiking else 1
-                yield Synapse(layer, kind, index, spiking, pooled, runs)
-                spiking = False  # until neurons follow, what comes out is a current
-            elif isinstance(layer, LIF):
-                spiking, pooled = True, 1
-            elif isinstance(layer, nn.AvgPool2d):
-                pooled *= _area(layer)
-        if kind == "stage":
-            after_stage = (spiking, pooled)
-
-
-def _area(pool: nn.AvgPool2d) -> int:
-    """Inputs that one output of an average pooling averages."""
-    size = pool.kernel_size
-    return size * size if isinstance(size, int) else size[0] * size[1]
-
-
-def weights_of(layer: nn.Module) -> Tensor:
-    """A synapse's weights as floats, dequantised if they are INT8."""
-    if isinstance(layer, QuantizedSynapse):
-        layer = layer.synapse
-    weight = layer.weight
-    weight = weight() if callable(weight) else weight
-    return weight.dequantize() if weight.is_quantized else weight.detach()
-
-
-def geometry_of(layer: nn.Module) -> nn.Module:
-    """The convolution or linear layer itself, whatever quantisation wraps it."""
-    return layer.synapse if isinstance(layer, QuantizedSynapse) else layer
-
-
-def is_convolution(layer: nn.Module) -> bool:
-    """Whether a synapse is a two-dimensional convolution (else it is linear)."""
-    return weights_of(layer).ndim == 4
-
-
-def parameters_of(layer: nn.Module) -> int:
-    """Weights and biases of a synapse."""
-    bias = geometry_of(layer).bias
-    bias = bias() if callable(bias) else bias
-    return weights_of(layer).numel() + (0 if bias is None else bias.numel())
-
-
-def dense_macs(layer: nn.Module, output_shape: torch.Size) -> int:
-    """MACs of one image by Eq. 6 (convolution, padding counted) and Eq. 7 (linear, B = 1).
-
-    `output_shape` [C_out, H_out, W_out] or [F_out].
-    """
-    outputs = output_shape[1:].numel() if is_convolution(layer) else 1
-    return weights_of(layer).numel() * outputs
-
-
-def fan_out(layer: nn.Module, input_shape: torch.Size, skip_zeros: bool = False) -> Tensor:
-    """How many weights an input at each position meets: float64 [C, H, W] or [F].
-
-    With `skip_zeros`, weights that are exactly zero are not counted.
-    """
-    weight = weights_of(layer).double()
-    mask = (weight != 0).double() if skip_zeros else torch.ones_like(weight)
-    if not is_convolution(layer):
-        return mask.sum(0)  # [F_in]
-    conv = geometry_of(layer)
-    outputs = [
-        (size + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1
-        for size, pad, dilation, kernel, stride in zip(
-            input_shape[1:], conv.padding, conv.dilation, weight.shape[2:], conv.stride, strict=True
-        )
-    ]
-    ones = torch.ones(1, len(weight), *outputs, dtype=torch.float64)
-    missed = [
-        size - ((out - 1) * stride - 2 * pad + dilation * (kernel - 1) + 1)
-        for size, out, stride, pad, dilation, kernel in zip(
-            input_shape[1:], outputs, conv.stride, conv.padding, conv.dilation, weight.shape[2:],
-            strict=True,
-        )
-    ]  # fmt: skip
-    return conv_transpose2d(
-        ones, mask, None, conv.stride, conv.padding, missed, conv.groups, conv.dilation
-    )[0]  # [C, H, W]
-
-
-def exact_macs(layer: nn.Module, input_shape: torch.Size, skip_zeros: bool = False) -> int:
-    """MACs of one image, multiplications with padding left out (and with zero weights, if so)."""
-    return int(fan_out(layer, input_shape, skip_zeros).sum())
+Part = tuple[str, int]
+"""A stage or head: ("stage" or "head", index)."""
 
 
 @dataclass(frozen=True)
 class Static:
-    """Counts of a stage or head that do not depend on the image."""
+    """Counts of a layer, stage or head that do not depend on the image, over all its timesteps."""
 
     macs: int = 0
     dense_macs: int = 0
@@ -150,135 +69,221 @@ class Static:
         return Static(**{name: mine[name] + theirs[name] for name in mine})
 
 
-@torch.no_grad()
-def shapes(network: EarlyExitNetwork) -> dict[nn.Module, tuple[torch.Size, torch.Size]]:
-    """Input and output shape of every layer, without the batch."""
-    found: dict[nn.Module, tuple[torch.Size, torch.Size]] = {}
-
-    def note(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
-        found[layer] = (inputs[0].shape[1:], output.shape[1:])
-
-    layers = [layer for _, _, part in network.parts() for layer in leaves(part)]
-    hooks = [layer.register_forward_hook(note) for layer in layers]
-    was_training = network.training
-    network.eval()(torch.zeros(1, *network.input_shape))
-    network.train(was_training)
-    for hook in hooks:
-        hook.remove()
-    return found
+REPEATED = ("macs", "lif_updates", "weight_passes")
+"""The static counts that are paid again at every timestep a layer runs."""
 
 
-def static_counts(
-    network: EarlyExitNetwork, skip_zeros: bool = False
-) -> dict[tuple[str, int], Static]:
-    """What each stage and head costs whatever the image, by ("stage" or "head", index).
+@dataclass(frozen=True)
+class LayerCounts:
+    """What one layer costs, image by image and step by step.
+
+    `name` is "stage0.2" (its position) or "input"; `kind` the type of layer; `operation` "mac" or
+    "ac" for synapses, "neuron" for neurons, "input" for spike trains. `static` holds what is the
+    same for all images. `acs` and `spikes` are int64 [T, B]: accumulates that arriving spikes
+    trigger at its weights, and spikes that it emits (Eq. 8).
+    """
+
+    name: str
+    kind: str
+    operation: str
+    part: Part
+    runs: int
+    static: Static
+    acs: Tensor
+    spikes: Tensor
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One layer that costs anything, and, if it is a synapse, what drives it."""
+
+    name: str
+    part: Part
+    layer: nn.Module
+    operation: str
+    runs: int
+    static: Static
+    synapse: Synapse | None = None
+
+
+def _rows(network: EarlyExitNetwork, skip_zeros: bool) -> Iterator[_Row]:
+    """Every layer that costs anything, in order of evaluation.
 
     A neuron is an activation or LIF unit, or a unit of an output layer, which integrates its
     input every step as the others do (so AlexNet has the paper's 180,234).
     """
     known = shapes(network)
+    found = {synapse.layer: synapse for synapse in synapses(network)}
+    layers = list(named_layers(network))
+    outputs = {(kind, index): layer for kind, index, _, layer in layers if kind == "head"}
+    updates = network.timesteps if is_spiking(network) else 0
+    if is_spike_coded(network):
+        steps = network.timesteps
+        yield _Row("input", ("stage", 0), network.encoder, "input", steps, Static())
+    for kind, index, name, layer in layers:
+        part = (kind, index)
+        is_unit = isinstance(layer, (LIF, *ACTIVATIONS)) or layer is outputs.get(part)
+        neurons = known[layer][1].numel() if is_unit else 0
+        static = Static(neurons=neurons, lif_updates=neurons * updates)
+        synapse = found.get(layer)
+        if synapse:
+            static += _synapse_counts(synapse, *known[layer], skip_zeros)
+            operation = "ac" if synapse.spiking else "mac"
+            yield _Row(name, part, layer, operation, synapse.runs, static, synapse)
+        elif neurons:
+            yield _Row(name, part, layer, "neuron", network.timesteps, static)
+
+
+def _synapse_counts(
+    synapse: Synapse, inputs: torch.Size, outputs: torch.Size, skip_zeros: bool
+) -> Static:
+    """What a synapse costs whatever the image."""
+    parameters = parameters_of(synapse.layer)
+    macs = 0 if synapse.spiking else exact_macs(synapse.layer, inputs, skip_zeros)
+    return Static(
+        macs=macs * synapse.runs,
+        dense_macs=dense_macs(synapse.layer, outputs),
+        weights=parameters,
+        weight_passes=parameters * synapse.runs,
+    )
+
+
+def static_counts(network: EarlyExitNetwork, skip_zeros: bool = False) -> dict[Part, Static]:
+    """What each stage and head costs whatever the image, by ("stage" or "head", index)."""
     counts = {(kind, index): Static() for kind, index, _ in network.parts()}
-    is_snn = any(isinstance(m, LIF) for m in network.modules())
-    for kind, index, part in network.parts():
-        layers = list(leaves(part))
-        units = [m for m in layers if isinstance(m, (LIF, *ACTIVATIONS))]
-        neurons = sum(known[m][1].numel() for m in units)
-        if kind == "head":
-            neurons += known[layers[-1]][1].numel()
-        updates = neurons * network.timesteps if is_snn else 0
-        counts[kind, index] += Static(neurons=neurons, lif_updates=updates)
-    for synapse in synapses(network):
-        inputs, outputs = known[synapse.layer]
-        parameters = parameters_of(synapse.layer)
-        counts[synapse.kind, synapse.index] += Static(
-            macs=0 if synapse.spiking else exact_macs(synapse.layer, inputs, skip_zeros),
-            dense_macs=dense_macs(synapse.layer, outputs),
-            weights=parameters,
-            weight_passes=parameters * synapse.runs,
-        )
+    for row in _rows(network, skip_zeros):
+        counts[row.part] += row.static
     return counts
 
 
 class SpikeCounter:
-    """Counts ACs and spikes of each sample and part while a spiking network runs.
+    """Counts ACs and spikes of each sample, timestep and layer while a spiking network runs.
 
-    Use as a context manager; after each forward pass `take(batch)` gives ACs and spikes as
-    int64 [parts, batch] (parts in order of `network.parts()`) and starts anew. Spikes are those
-    that neurons (and a spike-coded input) emit: Eq. 8 as printed.
+    Use as a context manager; after each forward pass take what was counted, by layer
+    (`take_layers`), by part and step (`take_steps`) or by part (`take`). Parts are in order of
+    `network.parts()`. Spikes are those that neurons (and a spike-coded input) emit: Eq. 8 as
+    printed. Each layer of neurons is read once, whatever its spikes drive.
     """
 
     def __init__(self, network: EarlyExitNetwork, skip_zeros: bool = False) -> None:
-        self.network = network
+        self.network, self.timesteps = network, network.timesteps
+        self.rows = list(_rows(network, skip_zeros))
         self.parts = [(kind, index) for kind, index, _ in network.parts()]
         known = shapes(network)
-        self._fan_outs = {
-            s: fan_out(s.layer, known[s.layer][0], skip_zeros)
-            for s in synapses(network)
-            if s.spiking
-        }
-        self._acs: dict[tuple[str, int], Tensor | int] = {}
-        self._spikes: dict[tuple[str, int], Tensor | int] = {}
+        self._columns: dict[nn.Module, list[int]] = {}
+        fans: dict[nn.Module, list[Tensor]] = {}
+        for number, row in enumerate(self.rows):
+            if isinstance(row.layer, LIF) or row.operation == "input":
+                self._columns[row.layer] = [number]
+                fans[row.layer] = [torch.ones(known[row.layer][1], dtype=torch.float64)]
+            elif row.synapse and row.synapse.spiking:
+                self._columns[row.synapse.source].append(number)
+                fan = fan_out_at_source(row.synapse, known, skip_zeros)
+                fans[row.synapse.source].append(fan)
+        self._fans = {source: torch.stack(columns) for source, columns in fans.items()}
+        self._found: dict[nn.Module, Tensor] = {}
 
     def __enter__(self) -> "SpikeCounter":
         self._hooks = [
-            s.layer.register_forward_pre_hook(self._count_acs(s, fan))
-            for s, fan in self._fan_outs.items()
+            source.register_forward_hook(self._hook(source, fans))
+            for source, fans in self._fans.items()
         ]
-        for kind, index, part in self.network.parts():
-            for layer in leaves(part):
-                if isinstance(layer, LIF):
-                    self._hooks.append(layer.register_forward_hook(self._count_spikes(kind, index)))
-        self._hooks.append(self.network.encoder.register_forward_hook(self._count_input))
-        self._clear()
         return self
 
     def __exit__(self, *_: object) -> None:
         for hook in self._hooks:
             hook.remove()
 
-    def _clear(self) -> None:
-        self._acs = dict.fromkeys(self.parts, 0)
-        self._spikes = dict.fromkeys(self.parts, 0)
+    def _hook(self, source: nn.Module, fans: Tensor):
+        """Counts a source's spikes, weighted by each column of `fans` [columns, C, ...]."""
+        fans = fans.reshape(
+            *fans.shape[:2], -1
+        )  # [columns, C, positions], [columns, F, 1] for features
+        alike = bool((fans == fans[:, :1]).all())  # every channel has the same fan-out
+        weights = (fans[:, 0] if alike else fans.flatten(1)).T.contiguous()
 
-    def _per_sample(self, values: Tensor, runs: int) -> Tensor:
-        """Sums over time and channels, exact in float32: [B, positions]."""
-        values = values.unflatten(0, (runs, -1))  # [T, B, C, H, W] or [T, B, F]
-        return values.sum((0, 2)).flatten(1) if values.ndim == 5 else values.sum(0)
-
-    def _count_acs(self, synapse: Synapse, fan: Tensor):
-        uniform = fan.ndim == 3 and bool((fan == fan[:1]).all())
-        positions = fan[0].flatten() if uniform else fan.flatten()
-
-        def count(_layer: nn.Module, inputs: tuple[Tensor]) -> None:
-            steps = inputs[0].detach()
-            if uniform:
-                arrivals = self._per_sample(steps, synapse.runs)  # [B, H*W]
-            else:
-                arrivals = steps.unflatten(0, (synapse.runs, -1)).sum(0).flatten(1)  # [B, C*H*W]
-            arrivals = (arrivals.double() * synapse.pooled).round()
-            acs = arrivals @ positions.to(arrivals.device)  # exact below 2**53
-            self._acs[synapse.kind, synapse.index] += acs.long()
+        def count(_layer: nn.Module, _inputs: tuple[Tensor], spikes: Tensor) -> None:
+            spikes = spikes.detach().float()  # [T*B, C, ...]
+            if not alike:
+                arrivals = spikes.flatten(1)  # [T*B, C * positions]
+            elif spikes.ndim == 2:
+                arrivals = spikes @ spikes.new_ones(spikes.shape[1], 1)  # [T*B, 1]
+            else:  # sums over channels by matrix product: integers, exact in float32
+                ones = spikes.new_ones(1, spikes.shape[1])
+                arrivals = (ones @ spikes.flatten(2)).squeeze(1)  # [T*B, positions]
+            counted = arrivals.double() @ weights.to(spikes.device)  # exact below 2**53
+            self._found[source] = counted.long().cpu()  # [T*B, columns]
 
         return count
 
-    def _count_spikes(self, kind: str, index: int):
-        def count(layer: LIF, _inputs: tuple[Tensor], spikes: Tensor) -> None:
-            steps = spikes.detach().unflatten(0, (layer.timesteps, -1)).flatten(2)
-            self._spikes[kind, index] += steps.sum((0, 2)).long()
+    def static_steps(self) -> dict[str, Tensor]:
+        """What each timestep costs whatever the image: name of a count -> int64 [parts, T].
 
-        return count
+        What happens once (a direct-coded first layer's MACs, a weight's first use) is in step 0.
+        """
+        size = (len(self.parts), self.timesteps)
+        steps = {name: torch.zeros(size, dtype=torch.int64) for name in vars(Static())}
+        for row in self.rows:
+            for name, count in vars(row.static).items():
+                target = steps[name][self.parts.index(row.part)]  # [T]
+                if name in REPEATED and row.runs > 1:
+                    target += count // row.runs
+                else:
+                    target[0] += count
+        return steps
 
-    def _count_input(self, encoder: nn.Module, _inputs: tuple[Tensor], output: Tensor) -> None:
-        if any(s.spiking for s in self._fan_outs) and next(synapses(self.network)).spiking:
-            steps = output.detach().unflatten(0, (encoder.timesteps, -1)).flatten(2)
-            self._spikes[self.parts[0]] += steps.sum((0, 2)).long()
+    def take_layers(self, batch: int) -> tuple[Tensor, Tensor]:
+        """ACs and spikes of the last forward pass, each int64 [rows, T, batch].
+
+        Raises `RuntimeError` if the network has not run since they were last taken.
+        """
+        acs = torch.zeros(len(self.rows), self.timesteps, batch, dtype=torch.int64)
+        spikes = torch.zeros_like(acs)
+        for source, (own, *driven) in self._columns.items():
+            if source not in self._found:
+                raise RuntimeError("nothing was counted: run the network, inside the counter")
+            counted = self._found.pop(source).unflatten(0, (self.timesteps, batch))  # [T, B, cols]
+            spikes[own] = counted[..., 0]
+            for column, number in enumerate(driven, start=1):
+                acs[number] = counted[..., column]
+        return acs, spikes
+
+    def take_steps(self, batch: int) -> tuple[Tensor, Tensor]:
+        """ACs and spikes of the last forward pass, each int64 [parts, T, batch]."""
+        part_of = torch.tensor([self.parts.index(row.part) for row in self.rows], dtype=torch.int64)
+        empty = torch.zeros(len(self.parts), self.timesteps, batch, dtype=torch.int64)
+        acs, spikes = self.take_layers(batch)
+        return empty.index_add(0, part_of, acs), empty.index_add(0, part_of, spikes)
 
     def take(self, batch: int) -> tuple[Tensor, Tensor]:
-        """ACs and spikes since the last call, int64 [parts, batch]."""
-        zero = torch.zeros(batch, dtype=torch.int64)
-        acs, spikes = (
-            torch.stack([zero + counts[part] for part in self.parts])
-            for counts in (self._acs, self._spikes)
+        """ACs and spikes of the last forward pass, each int64 [parts, batch]."""
+        acs, spikes = self.take_steps(batch)
+        return acs.sum(1), spikes.sum(1)
+
+
+@torch.no_grad()
+def count_layers(
+    network: EarlyExitNetwork, images: Tensor, skip_zeros: bool = False
+) -> list[LayerCounts]:
+    """Run images [B, *input_shape] once, all heads included; what every layer cost, in order.
+
+    The network is left in evaluation mode. Raises `ValueError` for images of another shape and
+    for layers that cannot be counted.
+    """
+    network.eval().check_input(images)
+    with SpikeCounter(network, skip_zeros) as counter:
+        network(images)
+        acs, spikes = counter.take_layers(len(images))
+    return [
+        LayerCounts(
+            name=row.name,
+            kind="input" if row.operation == "input" else type(row.layer).__name__,
+            operation=row.operation,
+            part=row.part,
+            runs=row.runs,
+            static=row.static,
+            acs=acs[number],
+            spikes=spikes[number],
         )
-        self._clear()
-        return acs, spikes
+        for number, row in enumerate(counter.rows)
+    ]

@@ -1,5 +1,6 @@
 """Recording: run a network over images once, keep confidences, predictions and exact counts."""
 
+from collections.abc import Iterator
 from importlib.metadata import version as installed_version
 
 import numpy as np
@@ -8,9 +9,10 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from sparq_utils import __version__
-from sparq_utils.counting import SpikeCounter, Static, static_counts
+from sparq_utils.connections import device_of
+from sparq_utils.counting import SpikeCounter
 from sparq_utils.data import Images
-from sparq_utils.encoding import ENCODERS
+from sparq_utils.encoding import ENCODERS, Rate
 from sparq_utils.networks import EarlyExitNetwork
 from sparq_utils.quantization import QuantizedSynapse
 from sparq_utils.trace import ExitTrace, MeasuredOn
@@ -29,64 +31,101 @@ def record(
     """The trace of a network on images: every sample at every exit, with what it cost.
 
     Heads on the way count once they are evaluated: the cost of exit 2 includes head 1. Record
-    `network.static()` for the plain network, without side heads.
-    Raises `ValueError` for images of another shape or with values that are not finite.
+    `network.static()` for the plain network, without side heads. With `skip_zeros`, weights that
+    are exactly zero cost nothing. Rate coding draws from `seed`, in batches of `batch_size`.
+    Raises `ValueError` for no images, images of another shape, and for layers that cannot be
+    counted.
     """
-    network.eval()
-    known = static_counts(network, skip_zeros)
+    counter = SpikeCounter(network, skip_zeros)
     logits, acs, spikes = [], [], []
-    with SpikeCounter(network, skip_zeros) as counter:
-        for start in tqdm(
-            range(0, len(images), batch_size),
-            desc=f"recording {network.name} {variant}",
-            disable=not progress,
-        ):
-            batch = images.floats(slice(start, start + batch_size))
-            network.check_input(batch)
-            logits.append(network(batch).float())  # [exits, B, classes]
-            batch_acs, batch_spikes = counter.take(len(batch))  # [parts, B]
-            acs.append(batch_acs)
-            spikes.append(batch_spikes)
+    label = f"recording {variant}" if progress else None
+    for steps, batch_acs, batch_spikes in run_counted(counter, images, seed, batch_size, label):
+        logits.append(steps.mean(1).cpu())  # [exits, B, classes]
+        acs.append(batch_acs.sum(1))  # [parts, B]
+        spikes.append(batch_spikes.sum(1))
     confidence, prediction = torch.cat(logits, 1).softmax(-1).max(-1)  # [exits, N]
-    counts = {
-        name: np.cumsum([[_both(known, index, name)] for index in range(network.exits)], axis=0)
-        for name in vars(Static())
-    }
-    counts["acs"] = _per_exit(torch.cat(acs, 1))
-    counts["spikes"] = _per_exit(torch.cat(spikes, 1))
+    static = counter.static_steps().items()
+    counts = {name: steps.sum(1, keepdim=True) for name, steps in static}  # [parts, 1]
+    counts |= {"acs": torch.cat(acs, 1), "spikes": torch.cat(spikes, 1)}
+    return as_trace(
+        confidence,
+        prediction,
+        {name: per_exit(count).cumsum(0) for name, count in counts.items()},
+        images,
+        measured_on(network, images, variant, seed),
+    )
+
+
+def run_counted(
+    counter: SpikeCounter, images: Images, seed: int, batch_size: int, label: str | None = None
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Run the counter's network over all images, a batch at a time; `label` a progress bar.
+
+    Yields logits [exits, T, B, classes], and ACs and spikes, each int64 [parts, T, B]. The
+    network is left in evaluation mode. Raises as :func:`record` does.
+    """
+    if not len(images):
+        raise ValueError("no images to record: give at least one")
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}, expected at least 1")
+    network = counter.network.eval()
+    network.check_input(images.floats(slice(1)))  # pixels are bytes: all alike, all finite
+    if isinstance(network.encoder, Rate):
+        network.encoder.generator.manual_seed(seed)
+    device = device_of(network)
+    starts = range(0, len(images), batch_size)
+    with counter:
+        for start in tqdm(starts, desc=label, disable=label is None):
+            batch = images.floats(slice(start, start + batch_size)).to(device)
+            logits = network.forward_steps(batch).float()
+            yield logits, *counter.take_steps(len(batch))
+
+
+def per_exit(parts: Tensor) -> Tensor:
+    """Counts by part [parts, ...], summed over each exit's stage and head: [exits, ...]."""
+    return parts.unflatten(0, (-1, 2)).sum(1)
+
+
+def as_trace(
+    confidence: Tensor,
+    prediction: Tensor,
+    counts: dict[str, Tensor],
+    images: Images,
+    measured: MeasuredOn,
+) -> ExitTrace:
+    """Tensors [exits, samples] (counts cumulative, samples or 1) as a trace."""
     return ExitTrace(
         confidence=confidence.clamp(0, 1).numpy().astype(np.float32),
         prediction=prediction.numpy().astype(np.uint8),
         labels=images.labels.numpy().astype(np.uint8),
-        counts={name: np.asarray(count, np.int64) for name, count in counts.items()},
-        measured_on=MeasuredOn(
-            network=network.name,
-            variant=variant,
-            timesteps=network.timesteps,
-            encoding=_encoding(network),
-            weight_bits=8
-            if any(isinstance(m, QuantizedSynapse) for m in network.modules())
-            else 32,
-            seed=seed,
-            data=images.provenance,
-            split=images.split,
-            provenance=f"{len(images)} images, torch {installed_version('torch')}",
-            version=__version__,
-            hardware=f"CPU, {torch.backends.cpu.get_cpu_capability()}",
-        ),
+        counts={name: count.numpy().astype(np.int64) for name, count in counts.items()},
+        measured_on=measured,
+    )
+
+
+def measured_on(network: EarlyExitNetwork, images: Images, variant: str, seed: int) -> MeasuredOn:
+    """What a trace of this network on these images was measured on."""
+    device = device_of(network)
+    cpu = device.type == "cpu"
+    hardware = (
+        torch.backends.cpu.get_cpu_capability() if cpu else torch.cuda.get_device_name(device)
+    )
+    is_int8 = any(isinstance(m, QuantizedSynapse) for m in network.modules())
+    return MeasuredOn(
+        network=network.name,
+        variant=variant,
+        timesteps=network.timesteps,
+        encoding=_encoding(network),
+        weight_bits=8 if is_int8 else 32,
+        seed=seed,
+        data=images.provenance,
+        split=images.split,
+        provenance=f"{len(images)} images, torch {installed_version('torch')}",
+        version=__version__,
+        hardware=f"{device.type.upper()}, {hardware}",
     )
 
 
 def _encoding(network: EarlyExitNetwork) -> str:
     """The name of the network's input coding, "analog" for an ANN."""
     return next((n for n, e in ENCODERS.items() if type(network.encoder) is e), "analog")
-
-
-def _both(known: dict[tuple[str, int], Static], index: int, name: str) -> int:
-    """A static count of stage and head `index` together."""
-    return getattr(known["stage", index] + known["head", index], name)
-
-
-def _per_exit(parts: Tensor) -> np.ndarray:
-    """Counts [stage 0, head 0, stage 1, ...] x samples to cumulative [exits, samples]."""
-    return parts.unflatten(0, (-1, 2)).sum(1).cumsum(0).numpy()

@@ -1,0 +1,242 @@
+"""What is connected to what: the synapses of a network, what drives them, and their fan-out.
+
+Whether a synapse is driven by spikes is declared by the network (spikes come out of LIF neurons
+and spike encoders, everything else is analog), never guessed from data. Layers this file does not
+know are refused, never skipped.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, conv2d
+
+from sparq_utils.conversion import ACTIVATIONS, SYNAPSES
+from sparq_utils.networks import EarlyExitNetwork, leaves
+from sparq_utils.quantization import QuantizedSynapse
+from sparq_utils.spiking import LIF
+
+CONNECTED = (*SYNAPSES, QuantizedSynapse)
+"""Layers whose weights are counted."""
+
+PASSED = (nn.AvgPool2d, nn.Flatten, nn.Dropout, nn.Identity)
+"""Layers that spikes may pass on their way to a synapse and still cost one AC a weight."""
+
+
+@dataclass(frozen=True)
+class Synapse:
+    """A layer of weights and what drives it.
+
+    `source` is the module whose spikes arrive (LIF neurons, or the encoder of spike trains), None
+    for analog inputs; `through` the layers between them. `runs` is how many times it is evaluated
+    an image: T, or once before the first neurons of an analog or direct-coded image.
+    """
+
+    layer: nn.Module
+    kind: str
+    index: int
+    name: str
+    source: nn.Module | None
+    through: tuple[nn.Module, ...]
+    runs: int
+
+    @property
+    def spiking(self) -> bool:
+        """Whether its inputs are spikes: ACs, else MACs."""
+        return self.source is not None
+
+
+def named_layers(network: EarlyExitNetwork) -> Iterator[tuple[str, int, str, nn.Module]]:
+    """Every layer as (kind, index, "stage0.2", module), in order of evaluation.
+
+    Raises `ValueError` for a layer that cannot be counted: weights or neurons hidden inside a
+    module of another kind, or one module in two places.
+    """
+    seen: set[nn.Module] = set()
+    for kind, index, part in network.parts():
+        for position, layer in enumerate(leaves(part)):
+            name = f"{kind}{index}.{position}"
+            what = f"{name} ({type(layer).__name__})"
+            if layer in seen:
+                raise ValueError(f"{what} stands in two places: give each place its own module")
+            seen.add(layer)
+            inner = (m for m in layer.modules() if m is not layer)
+            if not isinstance(layer, (*CONNECTED, LIF)) and (
+                any(p.ndim > 1 for p in layer.parameters())
+                or any(isinstance(m, (*CONNECTED, *ACTIVATIONS, LIF)) for m in inner)
+            ):
+                raise ValueError(
+                    f"cannot count {what}: use Conv2d, Linear, neurons and activations, one after "
+                    "the other in nn.Sequential"
+                )
+            yield kind, index, name, layer
+
+
+def is_spiking(network: EarlyExitNetwork) -> bool:
+    """Whether a network has LIF neurons."""
+    return any(isinstance(m, LIF) for m in network.modules())
+
+
+def is_spike_coded(network: EarlyExitNetwork) -> bool:
+    """Whether a spiking network's images arrive as spike trains (else as a constant current)."""
+    neurons = [m for m in network.modules() if isinstance(m, LIF)]
+    return bool(neurons) and not any(lif.constant_input for lif in neurons)
+
+
+def synapses(network: EarlyExitNetwork) -> Iterator[Synapse]:
+    """Every synapse in order of evaluation, its input kind read off the network's structure.
+
+    Raises `ValueError` if a layer cannot be counted, or stands where spikes would change in it.
+    """
+    coded = is_spike_coded(network)
+    source, through = (network.encoder if coded else None), ()
+    runs = network.timesteps if coded else 1
+    after_stage = (source, through, runs)
+    part = None
+    for kind, index, name, layer in named_layers(network):
+        if part != (kind, index):
+            part, (source, through, runs) = (kind, index), after_stage
+        if isinstance(layer, CONNECTED):
+            yield Synapse(layer, kind, index, name, source, through, runs)
+            source, through = None, ()  # until neurons follow, what comes out is a current
+        elif isinstance(layer, LIF):
+            source, through, runs = layer, (), network.timesteps
+        elif source is not None and isinstance(layer, PASSED):
+            through = (*through, layer)
+        elif source is not None:
+            raise ValueError(
+                f"{name} ({type(layer).__name__}) stands between spikes and a synapse, where only "
+                f"{', '.join(known.__name__ for known in PASSED)} keep them countable"
+            )
+        if kind == "stage":
+            after_stage = (source, through, runs)
+
+
+def weights_of(layer: nn.Module) -> Tensor:
+    """A synapse's weights as floats, dequantised if they are INT8."""
+    weight = geometry_of(layer).weight
+    weight = weight() if callable(weight) else weight
+    return weight.dequantize() if weight.is_quantized else weight.detach()
+
+
+def geometry_of(layer: nn.Module) -> nn.Module:
+    """The convolution or linear layer itself, whatever quantisation wraps it."""
+    return layer.synapse if isinstance(layer, QuantizedSynapse) else layer
+
+
+def is_convolution(layer: nn.Module) -> bool:
+    """Whether a synapse is a two-dimensional convolution (else it is linear)."""
+    return hasattr(geometry_of(layer), "kernel_size")
+
+
+def parameters_of(layer: nn.Module) -> int:
+    """Weights and biases of a synapse."""
+    bias = geometry_of(layer).bias
+    bias = bias() if callable(bias) else bias
+    return weights_of(layer).numel() + (0 if bias is None else bias.numel())
+
+
+def dense_macs(layer: nn.Module, output_shape: torch.Size) -> int:
+    """MACs of one image by Eq. 6 (convolution, padding counted) and Eq. 7 (linear, B = 1).
+
+    `output_shape` [C_out, H_out, W_out] or [F_out].
+    """
+    outputs = output_shape[1:].numel() if is_convolution(layer) else 1
+    return weights_of(layer).numel() * outputs
+
+
+def fan_out(layer: nn.Module, input_shape: torch.Size, skip_zeros: bool = False) -> Tensor:
+    """How many weights an input at each position meets: float64 [C, H, W] or [F].
+
+    With `skip_zeros`, weights that are exactly zero are not counted. Stride, dilation, groups and
+    zero padding (also "same" and "valid") are exact; other padding modes raise `ValueError`.
+    """
+    weight = weights_of(layer).cpu()
+    if not is_convolution(layer):
+        if skip_zeros:
+            return (weight != 0).sum(0).double()  # [F_in]
+        return torch.tensor(float(len(weight)), dtype=torch.float64).expand(weight.shape[1])
+    conv = geometry_of(layer)
+    if conv.padding_mode != "zeros":
+        raise ValueError(
+            f"cannot count a convolution with padding_mode='{conv.padding_mode}': use 'zeros'"
+        )
+    geometry = (None, conv.stride, conv.padding, conv.dilation)
+    if skip_zeros:
+        mask = (weight != 0).double()
+        return _carry_back(lambda x: conv2d(x, mask, *geometry, conv.groups), input_shape)
+    # Every channel meets the same weights but for its position: one channel is enough.
+    ones = torch.ones(1, 1, *weight.shape[2:], dtype=torch.float64)
+    single = _carry_back(lambda x: conv2d(x, ones, *geometry), (1, *input_shape[1:]))  # [1, H, W]
+    return (single * (len(weight) // conv.groups)).expand(*input_shape)
+
+
+def _carry_back(linear, shape: tuple[int, ...], arriving: Tensor | float = 1.0) -> Tensor:
+    """How much one unit at each input position adds to sum(arriving x outputs): [*shape]."""
+    with torch.enable_grad():
+        x = torch.zeros(1, *shape, dtype=torch.float64, requires_grad=True)
+        (reached,) = torch.autograd.grad((linear(x) * arriving).sum(), x)
+    return reached[0]
+
+
+def exact_macs(layer: nn.Module, input_shape: torch.Size, skip_zeros: bool = False) -> int:
+    """MACs of one image, multiplications with padding left out (and with zero weights, if so)."""
+    return int(fan_out(layer, input_shape, skip_zeros).sum())
+
+
+def fan_out_at_source(
+    synapse: Synapse, known: dict[nn.Module, tuple[torch.Size, torch.Size]], skip_zeros: bool
+) -> Tensor:
+    """How many of a synapse's weights one spike at its source meets: float64 [*source shape].
+
+    `known` comes from :func:`shapes`. Summing, not averaging, through the pooling in between.
+    """
+    fan = fan_out(synapse.layer, known[synapse.layer][0], skip_zeros)
+    if not any(isinstance(layer, (nn.AvgPool2d, nn.Flatten)) for layer in synapse.through):
+        return fan
+
+    def summed(x: Tensor) -> Tensor:
+        for layer in synapse.through:
+            if isinstance(layer, nn.AvgPool2d):
+                window = (layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode)
+                x = avg_pool2d(x, *window, divisor_override=1)
+            elif isinstance(layer, nn.Flatten):
+                x = layer(x)
+        return x
+
+    return _carry_back(summed, known[synapse.source][1], fan)
+
+
+@torch.no_grad()
+def shapes(network: EarlyExitNetwork) -> dict[nn.Module, tuple[torch.Size, torch.Size]]:
+    """Input and output shape of every layer and of the encoder, without the batch.
+
+    The network runs once on zeros; its encoder, which may draw random numbers, does not.
+    """
+    image = torch.Size(network.input_shape)
+    found: dict[nn.Module, tuple[torch.Size, torch.Size]] = {network.encoder: (image, image)}
+
+    def note(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+        found[layer] = (inputs[0].shape[1:], output.shape[1:])
+
+    layers = [layer for _, _, part in network.parts() for layer in leaves(part)]
+    hooks = [layer.register_forward_hook(note) for layer in layers]
+    was_training = network.training
+    rows = network.timesteps if is_spike_coded(network) else 1
+    features = torch.zeros(rows, *image, device=device_of(network))
+    try:
+        network.eval()
+        for stage, head in zip(network.stages, network.heads, strict=True):
+            features = stage(features)
+            head(features)
+    finally:
+        network.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Where a network computes; an INT8 one, which has no parameters, on the CPU."""
+    return next((p.device for p in network.parameters()), torch.device("cpu"))
