@@ -1,6 +1,7 @@
 """Explorers: sliders that work on the rendered page with no kernel, and live in JupyterLab."""
 
 from sparq_utils.widgets.conversion import ConversionExplorer
+from sparq_utils.widgets.digit import DigitExplorer
 from sparq_utils.widgets.joules import EnergyExplorer
 from sparq_utils.widgets.learning import QLearningExplorer
 from sparq_utils.widgets.neuron import LIFExplorer, simulate_lif
@@ -8,6 +9,7 @@ from sparq_utils.widgets.threshold import ThresholdExplorer, paper_points
 
 __all__ = [
     "ConversionExplorer",
+    "DigitExplorer",
     "EnergyExplorer",
     "LIFExplorer",
     "QLearningExplorer",

@@ -4,7 +4,7 @@ const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 /** Sliders for each exit, each under the histogram of what that exit is confident of. */
 function exitControls(state, move) {
   const { trace } = state, { samples, exits } = trace;
-  const rows = [], box = group("Leave when the confidence is at least");
+  const rows = [], box = group("Leave when confidence reaches");
   for (let exit = 0; exit < exits - 1; exit++) {
     const mark = s("line", { y1: -2, y2: 46, x1: 0, x2: 0 });
     const picture = s("svg", { class: "sq-hist", viewBox: "0 0 100 46", preserveAspectRatio: "none", role: "img",

