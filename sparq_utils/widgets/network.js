@@ -157,9 +157,10 @@ function runNetwork({ parts, exits, timesteps }, image) {
       if (part.startsWith("stage")) features = x;
     }
     const logits = Array.from(x[0], (_, i) => f32(x.reduce((sum, step) => f32(sum + step[i]), 0) / x.length));
-    const most = Math.max(...logits), powers = logits.map((value) => Math.exp(value - most));
+    const most = Math.max(...logits), powers = logits.map((value) => f32(Math.exp(f32(value - most))));
     const confidence = f32(1 / powers.reduce((a, b) => a + b, 0));
-    answers.push({ logits, confidence, prediction: logits.indexOf(most), acs });
+    // The most probable class, as in recording.py: logits that tie to the last bit but one count as equal.
+    answers.push({ logits, confidence, prediction: powers.indexOf(1), acs });
   }
   return { answers, layers };
 }

@@ -172,17 +172,18 @@ class ThresholdExplorer(Explorer):
             arrays |= {f"{index}/{name}": array for name, array in self._arrays(label).items()}
         contents, data = pack(arrays)
         first = next(iter(traces))
+        start = _start(traces[first]) if thresholds is None else list(thresholds)
+        leave_at_thresholds(traces[first], start)
         super().__init__(
             contents=contents,
             data=data,
             traces=described,
             selected=first,
-            thresholds=_start(self._traces[first]) if thresholds is None else list(thresholds),
+            thresholds=start,
             constants=joules(constants_for(self._traces[first], constants)),
             constant_presets={name: joules(preset) for name, preset in PRESETS.items()},
             **kwargs,
         )
-        self._fitting()
 
     def _full_network(
         self, label: str, static: ExitTrace | None, memory: MemoryModel | str, convention: str
@@ -260,11 +261,9 @@ class ThresholdExplorer(Explorer):
         return proposal["value"]
 
     @traitlets.observe("selected")
-    def _fitting(self, change: dict | None = None) -> None:
+    def _fitting(self, _change: dict) -> None:
         """As many thresholds as the selected trace asks for."""
         if len(self.thresholds) != self._traces[self.selected].exits - 1:
-            if change is None:
-                leave_at_thresholds(self._traces[self.selected], self.thresholds)
             self.thresholds = _start(self._traces[self.selected])
 
 

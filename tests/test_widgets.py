@@ -1,0 +1,249 @@
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+import snntorch
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from make_trace import make_trace
+
+from sparq_utils.energy import HOROWITZ_INT8, PRICED, energy
+from sparq_utils.optimum import exact_optimum
+from sparq_utils.policies import leave_at_thresholds, oracle, outcome
+from sparq_utils.qlearning import Learning, learn
+from sparq_utils.widgets import (
+    ConversionExplorer,
+    DigitExplorer,
+    EnergyExplorer,
+    LIFExplorer,
+    QLearningExplorer,
+    ThresholdExplorer,
+    paper_points,
+    simulate_lif,
+)
+from sparq_utils.widgets.base import pack, smallest
+from sparq_utils.widgets.threshold import spoken_variant
+
+
+@pytest.fixture
+def trace():
+    return make_trace()
+
+
+def test_importing_the_explorers_imports_no_torch():
+    code = "import sys, sparq_utils.widgets; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_pack_regroups_bytes_by_significance():
+    contents, data = pack({"a": np.array([1, 258], np.uint16), "b": np.array([-1], np.int8)})
+    assert zlib.decompress(data) == bytes([1, 2, 0, 1, 255])
+    assert contents["a"] == {"dtype": "uint16", "length": 2}
+    with pytest.raises(TypeError, match="array 'wide' is int64"):
+        pack({"wide": np.array([1])})
+
+
+@pytest.mark.parametrize(
+    ("highest", "dtype"), [(255, "uint8"), (256, "uint16"), (2**32 - 1, "uint32"), (2**32, "f8")]
+)
+def test_smallest_keeps_whole_numbers_exact(highest, dtype):
+    kept = smallest(np.array([0, highest]))
+    assert kept.dtype == dtype
+    assert int(kept[1]) == highest
+
+
+@pytest.mark.parametrize("value", [-1, 2**53])
+def test_smallest_refuses_what_javascript_cannot_hold(value):
+    with pytest.raises(ValueError, match="do not fit JavaScript"):
+        smallest(np.array([value]))
+
+
+@given(seed=st.integers(0, 50), exits=st.integers(2, 4), where=st.floats(0, 1))
+@settings(max_examples=20, deadline=None)
+def test_the_point_is_what_policies_and_energy_say(seed, exits, where):
+    trace = make_trace(exits, 60, seed)
+    thresholds = [where] * (exits - 1)
+    leaving = leave_at_thresholds(trace, thresholds)
+    for memory in ("step-by-step", "event-driven"):
+        explorer = ThresholdExplorer({"a": trace}, memory=memory, thresholds=thresholds)
+        point, expected = explorer.point, outcome(trace, leaving)
+        joules = energy(trace, memory=memory).mean_j(leaving)
+        assert point["accuracy"] == pytest.approx(expected.accuracy, rel=1e-12)
+        assert point["shares"] == list(expected.exit_shares)
+        assert point["synaptic_ops"] == pytest.approx(expected.mean_counts["synaptic_ops"])
+        assert point["parts"] == pytest.approx(joules, rel=1e-12)
+        assert point["energy_j"] == pytest.approx(sum(joules.values()), rel=1e-12)
+        full = trace.synaptic_ops[-1].mean()
+        assert point["speed_up"] == pytest.approx(full / point["synaptic_ops"], rel=1e-12)
+
+
+def test_speed_up_is_against_the_full_network_if_there_is_one(trace):
+    static = make_trace(exits=1, samples=80, seed=1, variant="qsnn")
+    explorer = ThresholdExplorer({"a": trace}, full={"a": static})
+    expected = static.synaptic_ops.mean() / explorer.point["synaptic_ops"]
+    assert explorer.point["speed_up"] == pytest.approx(expected)
+
+
+def test_a_preset_in_force_decides_instead_of_the_thresholds(trace):
+    explorer = ThresholdExplorer({"a": trace}, presets={"a": {"Oracle": oracle(trace)}})
+    before = explorer.point
+    explorer.preset = "Oracle"
+    assert explorer.point["accuracy"] == outcome(trace, oracle(trace)).accuracy
+    explorer.preset = "Never leave early"
+    assert explorer.point["shares"] == [0, 0, 1]
+    explorer.preset = ""
+    assert explorer.point == before
+
+
+def test_prices_follow_the_constants(trace):
+    explorer = ThresholdExplorer({"a": trace})
+    explorer.constants = {name: getattr(HOROWITZ_INT8, name) for name in PRICED}
+    expected = energy(trace, HOROWITZ_INT8).mean_j(explorer.leaving)
+    assert explorer.point["parts"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_selecting_a_network_fits_the_thresholds_to_its_exits(trace):
+    explorer = ThresholdExplorer({"three": trace, "five": make_trace(exits=5)})
+    explorer.selected = "five"
+    assert len(explorer.thresholds) == 4
+    assert len(explorer.point["shares"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"traces": {}}, "no traces"),
+        ({"traces": {"a": make_trace(exits=1)}}, "has one exit"),
+        ({"thresholds": [0.5]}, "1 thresholds for 3 exits"),
+        ({"thresholds": [0.5, 1.5]}, "must lie in"),
+        ({"presets": {"b": {}}}, "no trace is called"),
+        ({"presets": {"a": {"x": np.array([0.2])}}}, "policy 'x' is float64"),
+        ({"presets": {"a": {"x": np.full(500, 3)}}}, "exits that the trace has not"),
+        ({"memory": "none"}, "unknown memory model"),
+    ],
+)
+def test_the_threshold_explorer_refuses_what_does_not_fit(trace, change, message):
+    with pytest.raises(ValueError, match=message):
+        ThresholdExplorer(**({"traces": {"a": trace}} | change))
+
+
+def test_selecting_an_unknown_network_is_refused(trace):
+    with pytest.raises(ValueError, match="no trace is called 'b'"):
+        ThresholdExplorer({"a": trace}).selected = "b"
+
+
+def test_the_papers_points_are_its_tables():
+    points = {one["name"]: one for one in paper_points("alexnet-cifar10")}
+    late = points["Paper: QDSNN 0.6/0.7"]
+    assert (late["accuracy"], late["synaptic_ops"]) == (78.0, 270_000)
+    assert late["energy_j"] == pytest.approx(2.68e-3)
+    assert points["Paper: ANN"]["energy_j"] is None
+    assert spoken_variant("dynamic-ann") == "dynamic ANN"
+
+
+@given(
+    current=st.floats(0, 2, width=32),
+    beta=st.floats(0.5, 1, width=32),
+    threshold=st.floats(0.125, 2, width=32),
+    reset=st.sampled_from(["subtract", "zero"]),
+)
+@settings(max_examples=40, deadline=None)
+def test_the_neuron_is_snntorchs_spike_for_spike(current, beta, threshold, reset):
+    neuron = snntorch.Leaky(beta, threshold=threshold, reset_mechanism=reset)
+    membrane, spikes = simulate_lif(np.full(24, current), beta, threshold, reset)
+    potential = torch.zeros(1)
+    for t in range(24):
+        spike, potential = neuron(torch.tensor([current]), potential)
+        assert spike.item() == spikes[t]
+        assert potential.item() == membrane[t]
+
+
+def test_the_neuron_by_hand():
+    membrane, spikes = simulate_lif(np.full(4, 0.5), threshold=1.0, start=0.5)
+    assert membrane.tolist() == [1.0, 1.5, 1.0, 1.5]  # a potential of 1 is not above 1
+    assert spikes.tolist() == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize(("change", "message"), [({"reset": "no"}, "reset"), ({"beta": 2}, "beta")])
+def test_the_neuron_refuses_values_out_of_range(change, message):
+    with pytest.raises(ValueError, match=message):
+        simulate_lif(np.ones(3), **change)
+
+
+def test_the_lif_explorer_stops_the_current_when_told():
+    explorer = LIFExplorer(current=1.5, current_steps=3, timesteps=8)
+    assert explorer.response[1].tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
+
+
+def test_the_conversion_explorer_reads_recorded_curves():
+    explorer = ConversionExplorer({"copy": {"2": 0.5, "4": 0.75}, "balanced": {4: 0.875}}, 0.9)
+    assert explorer.steps == [2, 4]
+    assert explorer.point == {"copy": 0.75, "balanced": 0.875}
+    explorer.timesteps = 2
+    assert explorer.point == {"copy": 0.5}
+    with pytest.raises(ValueError, match="T = 3 was not recorded"):
+        explorer.timesteps = 3
+    with pytest.raises(ValueError, match="no accuracies"):
+        ConversionExplorer({})
+    with pytest.raises(ValueError, match="fractions"):
+        ConversionExplorer({"copy": {1: 75.0}})
+
+
+def test_the_learning_explorer_needs_a_history(trace):
+    rng, settings_ = np.random.default_rng(0), Learning(episodes=400, record_every=100)
+    learned, optimum = learn(trace, rng, learning=settings_), exact_optimum(trace)
+    explorer = QLearningExplorer(learned, optimum)
+    assert explorer.about["episodes"] == [100, 200, 300, 400]
+    assert explorer.snapshot == 3
+    assert len(explorer.thresholds) == 2
+    with pytest.raises(ValueError, match="4 recorded tables"):
+        explorer.snapshot = 4
+    with pytest.raises(ValueError, match="no history"):
+        QLearningExplorer(learn(trace, rng, learning=Learning(episodes=20)), optimum)
+
+
+def test_the_energy_explorer_adds_up(trace):
+    leaving = leave_at_thresholds(trace, (0.6, 0.7))
+    explorer = EnergyExplorer({"all": trace, "early": (trace, leaving)})
+    for label, where in (("all", None), ("early", leaving)):
+        expected = energy(trace).mean_j(where)
+        assert explorer.point[label] == pytest.approx(expected, rel=1e-12)
+    with pytest.raises(ValueError, match="no traces"):
+        EnergyExplorer({})
+
+
+def tiny_network(**change):
+    layers = [
+        {"part": part, "kind": "linear", "weight": np.ones((2, 4), np.int8), "bias": np.zeros(2)}
+        for part in ("stage0", "head0", "stage1", "head1")
+    ]
+    network = {"input_shape": [1, 2, 2], "timesteps": 4, "encoding": "direct", "layers": layers}
+    return network | change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"network": tiny_network(encoding="rate")}, "direct-coded networks"),
+        ({"network": tiny_network(layers=[{"kind": "tanh"}])}, "no layer of kind 'tanh'"),
+        ({"network": tiny_network(timesteps=8)}, "record it from this network"),
+        ({"images": np.zeros((3, 5, 5), np.uint8)}, "expected uint8"),
+        ({"labels": np.zeros(2, int)}, "2 labels for 3 images"),
+        ({"thresholds": [0.5, 0.5]}, "2 thresholds for 2 exits"),
+        ({"memory": "event-driven"}, "depends on the image"),
+    ],
+)
+def test_the_digit_explorer_refuses_what_does_not_fit(change, message):
+    given_ = {
+        "network": tiny_network(),
+        "images": np.zeros((3, 2, 2), np.uint8),
+        "labels": np.zeros(3, int),
+        "trace": make_trace(exits=2),
+        "thresholds": [0.5],
+    }
+    assert DigitExplorer(**given_).pixels.shape == (1, 1, 2, 2)
+    with pytest.raises(ValueError, match=message):
+        DigitExplorer(**(given_ | change))
