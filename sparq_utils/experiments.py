@@ -2,7 +2,8 @@
 
 For each seed: train the dynamic ANN (all exits jointly), convert it to a spiking network at T=32,
 fine-tune its T=4 conversion with INT8 fake quantisation and surrogate gradients, turn that into
-real INT8 kernels, and record a trace of every variant on validation and test images. What is
+real INT8 kernels, and record a trace of every variant on test images (and, where there are exits
+to choose, on validation images). What is
 already there and whole is kept; a training that was interrupted goes on where it stopped.
 """
 
@@ -22,7 +23,7 @@ from sparq_utils.conversion import ClipFloorShift, convert, fold_batch_norm
 from sparq_utils.networks import NETWORKS, EarlyExitNetwork
 from sparq_utils.quantization import load_int8, quantize_aware, save_int8, to_int8
 from sparq_utils.recording import record
-from sparq_utils.results import SPLITS, results_dir
+from sparq_utils.results import DYNAMIC, SPLITS, results_dir
 from sparq_utils.trace import load_trace, save_trace
 from sparq_utils.training import Recipe, accuracy, train
 
@@ -349,8 +350,11 @@ def _record(
     folder: Path,
     progress: bool,
 ) -> None:
-    """Record a variant's trace on validation and test images, where it is not recorded yet."""
-    for split in SPLITS:
+    """Record a variant's trace, where it is not recorded yet.
+
+    Validation images are for choosing when to leave: a variant with one exit needs none.
+    """
+    for split in SPLITS if variant in DYNAMIC else ("test",):
         path = folder / f"{variant}-{split}.npz"
         images: data.Images = getattr(splits, split)
         if path.is_file():

@@ -23,6 +23,9 @@ SPLITS = ("validation", "test")
 TRACES = ("ann", "dynamic-ann", "snn", "snn-rate", "qsnn", "qdsnn")
 """The variants that are recorded."""
 
+DYNAMIC = ("dynamic-ann", "qdsnn")
+"""Those with several exits, recorded on validation images too."""
+
 ROWS = {
     "ann": "ann",
     "dynamic-ann": "dynamic-ann",
