@@ -42,8 +42,9 @@ class Profile:
     """How much of an experiment to run.
 
     `ann` trains the dynamic ANN with activations of `levels` steps; `qat` fine-tunes the spiking
-    INT8 network. `train_images` and `images` cap the training and the validation and test images
-    (None: all). `conversions` images compare conversion methods over T (0: leave that out).
+    INT8 network. `train_images`, `qat_images` and `images` cap the images to train on, of those
+    the ones to fine-tune on, and the images to validate and test on (None: all). `conversions`
+    images compare conversion methods over T (0: leave that out).
     """
 
     ann: Recipe
@@ -52,6 +53,7 @@ class Profile:
     train_images: int | None = None
     images: int | None = None
     conversions: int = 1000
+    qat_images: int | None = None
 
     def take(self, splits: data.Splits) -> data.Splits:
         """The first images of each split, as many as this profile uses."""
@@ -124,7 +126,7 @@ def _cifar10() -> dict[str, Profile]:
     return {
         "smoke": Profile(short, tune, 8, 64, 20, 10),
         "book": Profile(short, tune, 8, 256, 50, 0),
-        "full": Profile(ann, qat, conversions=200),
+        "full": Profile(ann, qat, qat_images=24_000, conversions=100),
     }
 
 
@@ -268,8 +270,9 @@ def _qdsnn(
     if path.is_file():
         return _known_int8(path, ann)
     prepared = quantize_aware(convert(ann, timesteps=TIMESTEPS["qdsnn"]))
+    images = splits.train.take(profile.qat_images)
     curve = train(
-        prepared, splits.train, splits.validation, profile.qat, seed, folder / "qat.pt", progress
+        prepared, images, splits.validation, profile.qat, seed, folder / "qat.pt", progress
     )
     network = to_int8(prepared)
     scores = {"fake": accuracy(prepared, splits.test), "int8": accuracy(network, splits.test)}
