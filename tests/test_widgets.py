@@ -118,7 +118,7 @@ def test_selecting_a_network_fits_the_thresholds_to_its_exits(trace):
         ({"traces": {}}, "no traces"),
         ({"traces": {"a": make_trace(exits=1)}}, "has one exit"),
         ({"thresholds": [0.5]}, "1 thresholds for 3 exits"),
-        ({"thresholds": [0.5, 1.5]}, "must lie in"),
+        ({"thresholds": [0.5, 1.5]}, "must be a list of numbers in"),
         ({"presets": {"b": {}}}, "no trace is called"),
         ({"presets": {"a": {"x": np.array([0.2])}}}, "policy 'x' is float64"),
         ({"presets": {"a": {"x": np.full(500, 3)}}}, "exits that the trace has not"),

@@ -71,7 +71,7 @@ const percent = (share, digits = 2) => `${(100 * share).toFixed(digits)} %`;
 /** One labelled range input in a 44-pixel row; show(value, text) moves it without an event. */
 function slider({ label, min, max, step, value, text = String, input }) {
   const id = uid();
-  const output = h("output", { for: id, "aria-live": "off" });
+  const output = h("span", { class: "sq-value", "aria-hidden": "true" });
   const range = h("input", {
     type: "range", id, min, max, step, "data-lm-suppress-shortcuts": "true",
     input: () => input(Number(range.value)),

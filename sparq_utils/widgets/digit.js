@@ -108,7 +108,7 @@ async function build({ model, root }) {
     h("div", {}, canvasOf.canvas, pick.row, h("div", { class: "sq-buttons" }, clear), hint),
     h("div", {}, group("Leave when confidence reaches", ...sliders.map(({ row }) => row)),
       h("div", { class: "sq-scroll", tabindex: 0, role: "region", "aria-label": "Answers of the exits" }, result))),
-  h("h4", {}, `Spikes, layer by layer, at steps 1 to ${timesteps}`), activity, prices.node, spoken.node);
+  h("p", { class: "sq-title" }, `Spikes, layer by layer, at steps 1 to ${timesteps}`), activity, prices.node, spoken.node);
 
   let found = null, pictures = null;
   function infer() {

@@ -116,7 +116,7 @@ async function build({ model, root }) {
   const plot = plotOf("Accuracy against cost for all combinations of thresholds; the ring marks the current policy");
   const main = h("div"), below = h("div"), exitOf = new Uint8Array(Math.max(...about.map((one) => one.samples)));
   const network = choice({ label: "Network", options: about.map((one) => [one.key, one.label]), value: model.get("selected"),
-    change: (key) => send(model, { selected: key, preset: "", ...fitting(traces.get(key)) }) });
+    change: (key) => send(model, { preset: "", ...fitting(traces.get(key)), selected: key }) });
   const axis = choice({ label: "Cost axis", options: [["energy", "Energy"], ["operations", "Synaptic operations"]], value: model.get("axis"),
     change: (value) => send(model, { axis: value }) });
   const paper = check({ label: "Draw the paper's points", value: model.get("show_paper"), change: (value) => send(model, { show_paper: value }) });
@@ -157,6 +157,7 @@ async function build({ model, root }) {
     const began = performance.now(), { trace, policies } = state;
     const preset = policies.find((one) => one.name === model.get("preset") && !one.thresholds);
     const thresholds = model.get("thresholds");
+    if (thresholds.length !== trace.exits - 1) return; // they follow the network in the next message
     const sums = preset ? preset.sums : totals(trace, leaveAtThresholds(trace, thresholds, exitOf));
     const point = outcome(sums, model.get("constants"), state.trace.full);
     const calculated = performance.now();
@@ -177,8 +178,7 @@ async function build({ model, root }) {
   choose();
   let pending = false; // several traits that change together are drawn once
   const soon = (act) => () => { if (!pending) { pending = true; queueMicrotask(() => { pending = false; act(); }); } };
-  return watch(model, { selected: choose, "constants axis show_paper": price, "thresholds preset": soon(() =>
-    state.trace.exits - 1 === model.get("thresholds").length && update()) }, spoken.stop);
+  return watch(model, { selected: choose, "constants axis show_paper": price, "thresholds preset": soon(update) }, spoken.stop);
 }
 
 /** Presets as buttons with their numbers, then the paper's own numbers. */
@@ -215,8 +215,8 @@ function routes(trace) {
   const grid = h("div", { class: "sq-classes" });
   lines.forEach((draw, i) => grid.append(h("span", {}, names[i]), draw(Array(exits).fill(0))));
   return {
-    all: [h("h4", {}, "Where samples leave"), all(Array(exits).fill(0)), legend],
-    classes: [h("h4", {}, "Where each class leaves"), grid],
+    all: [h("p", { class: "sq-title" }, "Where samples leave"), all(Array(exits).fill(0)), legend],
+    classes: [h("p", { class: "sq-title" }, "Where each class leaves"), grid],
     show: ({ byClass }, shares) => {
       all(shares, shares.map((share, exit) => `${exitName(exit, exits)} ${percent(share, 1)}`).join(", "), true);
       lines.forEach((draw, i) => {

@@ -81,10 +81,11 @@ def page(browser) -> Iterator:
 @pytest.fixture
 def static_page(tmp_path: Path) -> Callable[..., str]:
     """Write widgets into a static page as MyST-NB does; returns its address."""
-    from ipywidgets.embed import embed_data
+    from ipywidgets.embed import dependency_state, embed_data
 
     def write(*widgets: object, theme: str = "light", change: Callable | None = None) -> str:
-        data = embed_data(views=list(widgets), drop_defaults=False)
+        saved = dependency_state(list(widgets), drop_defaults=False)
+        data = embed_data(views=list(widgets), state=saved)
         state = data["manager_state"]
         if change is not None:
             state = change(state)

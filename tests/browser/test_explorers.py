@@ -1,0 +1,362 @@
+"""Every explorer in a static page: moved by mouse and keyboard, checked against Python."""
+
+from pathlib import Path
+
+import ipywidgets
+import numpy as np
+import pytest
+from make_trace import make_trace
+
+from browser.spiking_lenet import digits, network, recorded
+from sparq_utils.energy import HOROWITZ_INT8, PRICED
+from sparq_utils.optimum import exact_optimum
+from sparq_utils.policies import oracle
+from sparq_utils.qlearning import Learning, learn
+from sparq_utils.quantization import export_int8
+from sparq_utils.widgets import (
+    ConversionExplorer,
+    DigitExplorer,
+    EnergyExplorer,
+    LIFExplorer,
+    QLearningExplorer,
+    ThresholdExplorer,
+    paper_points,
+)
+
+AXE = (Path(__file__).parent / "vendor/axe.min.js").read_text("utf-8")
+
+
+def threshold_explorer(samples: int = 500) -> ThresholdExplorer:
+    trace = make_trace(samples=samples)
+    return ThresholdExplorer(
+        {"LeNet-5, QDSNN": trace, "MLP, QDSNN": make_trace(4, 300, 1)},
+        paper_points={"LeNet-5, QDSNN": paper_points("lenet-mnist")},
+        presets={"LeNet-5, QDSNN": {"Oracle": oracle(trace)}},
+        full={"LeNet-5, QDSNN": make_trace(1, 300, 2, variant="qsnn")},
+    )
+
+
+def learning_explorer() -> QLearningExplorer:
+    trace = make_trace(samples=300)
+    learned = learn(trace, np.random.default_rng(0), learning=Learning(record_every=500))
+    return QLearningExplorer(learned, exact_optimum(trace))
+
+
+def energy_explorer() -> EnergyExplorer:
+    return EnergyExplorer({"QDSNN": make_trace(), "QSNN": make_trace(1, 300, 2)})
+
+
+def conversion_explorer() -> ConversionExplorer:
+    curves = {"copy": {1: 0.3, 4: 0.6, 16: 0.9}, "balanced": {1: 0.5, 4: 0.9, 16: 0.98}}
+    return ConversionExplorer(curves, 0.99)
+
+
+def digit_explorer() -> DigitExplorer:
+    int8, (images, labels) = network(), digits()
+    trace = recorded(int8)
+    middle = [float(np.median(row)) for row in trace.confidence[:-1]]
+    return DigitExplorer(export_int8(int8), images[:20], labels[:20], trace, thresholds=middle)
+
+
+EXPLORERS = {
+    "threshold": threshold_explorer,
+    "neuron": LIFExplorer,
+    "conversion": conversion_explorer,
+    "learning": learning_explorer,
+    "energy": energy_explorer,
+    "digit": digit_explorer,
+}
+
+
+def opened(page, address: str):
+    page.goto(address)
+    page.wait_for_selector(".static-widget[data-ready]", state="attached")
+    return page.locator(".sq").first
+
+
+def shown(explorer) -> dict:
+    """The numbers that a threshold explorer stands at, read from the page."""
+    data = explorer.evaluate("(root) => ({ ...root.dataset })")
+    names = {"accuracy": "accuracy", "energy": "energy_j", "operations": "synaptic_ops"}
+    names["speedUp"] = "speed_up"
+    found = {name: float(data[key]) for key, name in names.items()}
+    return found | {"shares": [float(share) for share in data["shares"].split(",")]}
+
+
+def expected(explorer: ThresholdExplorer) -> dict:
+    return {name: value for name, value in explorer.point.items() if name != "parts"}
+
+
+def test_thresholds_move_by_mouse_and_keyboard(page, static_page):
+    widget = threshold_explorer()
+    explorer = opened(page, static_page(widget))
+    assert shown(explorer) == expected(widget)
+    first, second = page.get_by_label("Exit 1", exact=True), page.get_by_label("Exit 2", exact=True)
+    first.focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowLeft")
+    second.focus()
+    page.keyboard.press("End")
+    widget.thresholds = [0.77, 1.0]
+    assert shown(explorer) == expected(widget)
+    assert first.get_attribute("aria-valuetext") == "0.77"
+    box = first.bounding_box()
+    page.mouse.click(box["x"] + 0.25 * box["width"], box["y"] + box["height"] / 2)
+    widget.thresholds = [float(first.input_value()), 1.0]
+    assert widget.thresholds[0] < 0.4
+    assert shown(explorer) == expected(widget)
+    spoken = page.get_by_role("status")
+    spoken.filter(has_text="Accuracy").wait_for(state="attached")
+    assert f"{100 * widget.point['accuracy']:.1f} %" in spoken.text_content()
+    assert page.problems == []
+
+
+def test_presets_networks_and_prices_are_followed(page, static_page):
+    widget = threshold_explorer()
+    explorer = opened(page, static_page(widget))
+    page.get_by_role("button", name="Thresholds 0.6/0.7").click()
+    widget.thresholds = [0.6, 0.7]
+    assert shown(explorer) == expected(widget)
+    page.get_by_role("button", name="Oracle").click()
+    widget.preset = "Oracle"
+    assert shown(explorer) == expected(widget)
+    page.get_by_text("Energy constants").click()
+    page.get_by_role("button", name="horowitz-int8", exact=True).click()
+    prices = {name: getattr(HOROWITZ_INT8, name) for name in PRICED}
+    widget.constants = prices
+    assert shown(explorer) == expected(widget)
+    page.get_by_label("Memory, a byte").fill("7.5")
+    widget.constants = prices | {"byte_j": 7.5e-12}
+    assert shown(explorer) == expected(widget)
+    page.get_by_label("Network").select_option("MLP, QDSNN")
+    widget.preset, widget.selected = "", "MLP, QDSNN"
+    assert page.get_by_role("slider").count() == 3
+    assert shown(explorer) == expected(widget)
+    assert page.problems == []
+
+
+def test_policies_and_the_papers_points_are_drawn(page, static_page):
+    opened(page, static_page(threshold_explorer()))
+    circles, squares = page.locator(".sq-mark circle"), page.locator(".sq-mark rect")
+    names = page.locator(".sq-mark title").all_text_contents()
+    assert names == [
+        "Thresholds 0.2/0.4", "Thresholds 0.6/0.7", "Oracle", "Never leave early",
+        "Full network (QSNN)",
+    ]  # fmt: skip
+    assert (circles.count(), squares.count()) == (5, 0)
+    page.get_by_label("Draw the paper's points").check()
+    assert squares.count() == 4, "Table 2 prints the energy of four variants"
+    page.get_by_label("Cost axis").select_option("operations")
+    assert squares.count() == 6, "Table 1 prints the operations of six"
+
+
+def test_ten_thousand_samples_answer_within_a_frame(page, static_page):
+    widget = ThresholdExplorer({"a": make_trace(samples=10_000)})
+    explorer = opened(page, static_page(widget))
+    times = explorer.evaluate(
+        """async (root) => {
+            const sliders = [...root.querySelectorAll("input[type=range]")], times = [];
+            for (let i = 0; i < 200; i++) {
+                const began = performance.now(), slider = sliders[i % 2];
+                slider.value = (i % 100) / 100;
+                slider.dispatchEvent(new Event("input"));
+                await null; // the update runs as a microtask
+                root.getBoundingClientRect(); // and its layout counts as well
+                times.push(performance.now() - began);
+                await new Promise(requestAnimationFrame);
+            }
+            return times;
+        }"""
+    )
+    assert len(times) == 200
+    assert np.median(times) < 4
+    assert len(widget.data) < 350_000
+
+
+def test_the_neuron_follows_its_sliders(page, static_page):
+    widget = LIFExplorer()
+    explorer = opened(page, static_page(widget))
+    page.get_by_label("Input current I").focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    page.get_by_label("After a spike").select_option("zero")
+    widget.current, widget.reset = float(page.get_by_label("Input current I").input_value()), "zero"
+    assert widget.current == 0.35
+    membrane, spikes = widget.response
+    data = explorer.evaluate("(root) => ({ ...root.dataset })")
+    assert data["spikes"] == "".join(map(str, spikes))
+    assert [float(u) for u in data["membrane"].split(",")] == membrane.tolist()
+    assert page.problems == []
+
+
+def test_the_conversion_explorer_reads_off_its_curves(page, static_page):
+    opened(page, static_page(conversion_explorer()))
+    page.get_by_role("slider").focus()
+    page.keyboard.press("End")
+    cells = page.locator("tbody td").all_text_contents()
+    assert cells == ["90.00 %", "\u22129.00", "98.00 %", "\u22121.00"]
+    assert page.problems == []
+
+
+def test_the_learning_explorer_goes_back_in_time(page, static_page):
+    widget = learning_explorer()
+    explorer = opened(page, static_page(widget))
+    page.get_by_role("slider").focus()
+    page.keyboard.press("Home")
+    assert explorer.get_attribute("data-episode") == "500"
+    assert float(explorer.get_attribute("data-reward")) == widget.about["rewards"][0]
+    widget.snapshot = 0
+    tiles = page.locator(".sq-tile dd").all_text_contents()[2:]
+    assert tiles == ["never leave" if t is None else f"{t:g}" for t in widget.thresholds]
+    assert page.problems == []
+
+
+def test_the_energy_explorer_adds_up(page, static_page):
+    widget = energy_explorer()
+    explorer = opened(page, static_page(widget))
+    page.get_by_label("Multiply-accumulate (MAC)").fill("100")
+    widget.constants = widget.constants | {"mac_j": 100e-12}
+    totals = [float(total) for total in explorer.get_attribute("data-totals").split(",")]
+    assert totals == [sum(parts.values()) for parts in widget.point.values()]
+    page.get_by_label("Bars show").select_option("shares")
+    widths = page.locator(".sq-track .sq-shares").evaluate_all(
+        "(all) => all.map(b => b.style.width)"
+    )
+    assert widths == ["100%", "100%"]
+    assert page.problems == []
+
+
+def test_a_picked_digit_leaves_where_python_says(page, static_page):
+    widget, trace = digit_explorer(), recorded(network())
+    explorer = opened(page, static_page(widget))
+    page.get_by_role("slider", name="Test digit").focus()
+    for index in range(6):
+        exits = trace.confidence[:-1, index] >= np.array(widget.thresholds)
+        leaves = int(np.append(exits, True).argmax())
+        data = explorer.evaluate("(root) => ({ ...root.dataset })")
+        assert int(data["leaves"]) == leaves
+        assert int(data["prediction"]) == trace.prediction[leaves, index]
+        assert float(data["operations"]) == trace.synaptic_ops[leaves, index]
+        page.keyboard.press("ArrowRight")
+    assert page.problems == []
+
+
+def test_a_digit_can_be_drawn_and_is_answered_fast(page, static_page):
+    opened(page, static_page(digit_explorer()))
+    page.get_by_role("button", name="Clear and draw").click()
+    box = page.locator(".sq-pad").bounding_box()
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.2 * box["height"])
+    page.mouse.down()
+    times = []
+    for step in range(30):
+        page.mouse.move(
+            box["x"] + (0.3 + step / 80) * box["width"],
+            box["y"] + (0.2 + step / 50) * box["height"],
+        )
+        times.append(float(page.locator(".sq").get_attribute("data-infer-ms")))
+    page.mouse.up()
+    assert page.get_by_text("Your drawing").is_visible()
+    dark = page.locator(".sq-pad").evaluate(
+        """(canvas) => canvas.getContext("2d").getImageData(0, 0, 28, 28).data
+            .filter((value, i) => i % 4 === 3 && value > 100).length"""
+    )
+    assert 20 < dark < 200
+    assert np.median(times) < 10
+    assert page.problems == []
+
+
+def test_an_empty_drawing_is_answered_too(page, static_page):
+    explorer = opened(page, static_page(digit_explorer()))
+    page.get_by_role("button", name="Clear and draw").click()
+    assert explorer.get_attribute("data-prediction").isdigit()
+    assert page.problems == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_everybody_can_use_it(page, static_page, name, theme, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    opened(page, static_page(EXPLORERS[name](), theme=theme))
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    page.evaluate(AXE)
+    broken = page.evaluate("axe.run()")["violations"]
+    assert [(v["id"], [n["html"][:120] for n in v["nodes"]][:3]) for v in broken] == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert (
+        page.locator("input[type=range]").count()
+        == page.locator("input[type=range][data-lm-suppress-shortcuts][aria-valuetext]").count()
+    )
+    heights = page.locator(".sq-row, .sq-button, summary").evaluate_all(
+        "(all) => all.map((one) => one.getBoundingClientRect().height)"
+    )
+    assert min(heights, default=44) >= 44
+    assert page.problems == []
+
+
+def without(key: str):
+    def change(state: dict) -> dict:
+        for model in state["state"].values():
+            if key in model["state"]:
+                del model["state"][key]
+            model["buffers"] = [b for b in model.get("buffers", []) if b["path"] != [key]]
+        return state
+
+    return change
+
+
+def cut(state: dict) -> dict:
+    for model in state["state"].values():
+        for buffer in model.get("buffers", []):
+            buffer["data"] = buffer["data"][:400]
+    return state
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: None, "holds no saved state"),
+        (lambda state: {"state": {}}, "saved state is missing"),
+        (without("data"), "data is missing"),
+        (without("_esm"), "script is missing"),
+        (cut, "data is damaged"),
+    ],
+)
+def test_broken_state_says_so_in_the_page(page, static_page, change, message):
+    page.goto(static_page(threshold_explorer(), change=change))
+    alert = page.get_by_role("alert")
+    alert.wait_for()
+    assert message in alert.text_content()
+    assert "make book" in alert.text_content()
+
+
+def test_state_that_is_no_json_says_so(page, static_page, tmp_path):
+    address = static_page(LIFExplorer())
+    path = tmp_path / "page.html"
+    text = path.read_text("utf-8")
+    path.write_text(text.replace('state+json">{', 'state+json">{{', 1), "utf-8")
+    page.goto(address)
+    assert "saved state is damaged" in page.get_by_role("alert").text_content()
+
+
+def test_a_control_that_needs_python_says_where_it_comes_alive(page, static_page):
+    page.goto(static_page(ipywidgets.IntSlider(), LIFExplorer()))
+    page.wait_for_selector(".static-widget[data-ready]")
+    assert "JupyterLab" in page.get_by_role("note").text_content()
+    assert page.get_by_role("slider").count() == 6, "the explorer after it is alive"
+    assert page.problems == []
+
+
+def test_two_views_of_one_explorer_move_together(page, static_page):
+    widget = LIFExplorer()
+    page.goto(static_page(widget, widget))
+    page.wait_for_function("document.querySelectorAll('.static-widget[data-ready]').length == 2")
+    page.get_by_label("Decay").first.fill("0.5")
+    assert page.get_by_label("Decay").nth(1).input_value() == "0.5"
+
+
+def test_a_page_with_three_networks_stays_light(static_page, tmp_path):
+    """With MathJax's 2.1 MB and the theme's 0.9 MB a page stays under 5 MB."""
+    traces = {str(seed): make_trace(samples=10_000, seed=seed) for seed in range(3)}
+    static_page(ThresholdExplorer(traces))
+    assert (tmp_path / "page.html").stat().st_size < 1_900_000
