@@ -16,6 +16,10 @@ app = typer.Typer(
 )
 
 
+STOPPED = 130
+"""Exit code after Ctrl-C."""
+
+
 class ProfileName(StrEnum):
     """How much to run."""
 
@@ -33,7 +37,8 @@ def run(
     ] = ProfileName.book,
     seeds: Annotated[int, typer.Option(help="Independent runs, seeds 0, 1, ...")] = 1,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write to [default: results/ for full].")
+        Path | None,
+        typer.Option(help="Folder to write to; without it results/ for full, else your cache."),
     ] = None,
 ) -> None:
     """Train, convert, fine-tune, quantise and record; resumes what was interrupted."""
@@ -46,16 +51,34 @@ def run(
 @app.command()
 def results(
     as_json: Annotated[bool, typer.Option("--json", help="A list of rows, for machines.")] = False,
-    constants: Annotated[str, typer.Option(help="Energy constants, by name.")] = "paper",
+    constants: Annotated[
+        str, typer.Option(help="Energy constants: paper, horowitz, horowitz-int8-state, ...")
+    ] = "paper",
+    memory: Annotated[
+        str, typer.Option(help="Memory model: step-by-step, layer-by-layer or event-driven.")
+    ] = "step-by-step",
 ) -> None:
-    """Our Tables 1 and 2 beside the paper's, from the recorded results."""
-    from sparq_utils.results import beside_paper, rows
+    """Our Tables 1 to 4 beside the paper's, from the recorded results."""
+    from sparq_utils.results import rows
+    from sparq_utils.tables import collect, table_1, table_2, table_3, table_4
 
-    found = rows(constants=constants)
-    if as_json:
-        typer.echo(json.dumps(found, indent=1))
-    else:
-        typer.echo(beside_paper(found).to_string(index=False))
+    ours, missing = collect()
+    if as_json or not ours:
+        typer.echo(json.dumps(rows(constants=constants, memory=memory), indent=1))
+        return
+    tables = {
+        "Table 1": table_1(ours),
+        f"Table 2, modelled ({constants} constants, {memory} memory)": table_2(
+            ours, constants, memory
+        ),
+        "Table 3, operations counted as printed": table_3(ours),
+        f"Table 4, modelled arithmetic ({constants} constants)": table_4(ours, constants),
+    }
+    for title, table in tables.items():
+        typer.echo(f"{title}\n{table.to_string()}\n")
+    for experiment in dict.fromkeys(name for name, _ in missing):
+        lacking = [variant for name, variant in missing if name == experiment]
+        typer.echo(f"not recorded: {experiment}, {', '.join(lacking)}")
 
 
 @app.command()
@@ -69,13 +92,19 @@ def audit() -> None:
 
 def main() -> None:
     """Run a command; what a person can mend is told in one line, with exit code 2."""
+    if len(sys.argv) == 1:
+        sys.argv.append("--help")
     try:
-        app()
-    except (ValueError, LookupError, OSError, RuntimeError) as error:
+        code = app(standalone_mode=False) or 0
+    except (ValueError, LookupError, OSError, RuntimeError, typer.TyperException) as error:
         if type(error).__module__ == "builtins" and not isinstance(error, (ValueError, OSError)):
             raise  # a defect of ours, not of the input
-        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
-        sys.exit(2)
+        told = error.format_message() if isinstance(error, typer.TyperException) else str(error)
+        typer.echo(f"error: {' '.join(told.split())}", err=True)
+        code = 2
+    if code == STOPPED:
+        typer.echo("stopped; the same command goes on from here", err=True)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,169 @@
+import json
+import subprocess
+import sys
+
+import pytest
+from make_trace import make_trace
+
+from sparq_utils import __main__ as cli
+from sparq_utils import results
+from sparq_utils.results import ROWS
+from sparq_utils.trace import save_trace
+
+EXITS = {"ann": 1, "dynamic-ann": 3, "snn": 1, "qsnn": 1, "qdsnn": 3}
+
+
+@pytest.fixture
+def told(monkeypatch, capsys):
+    """Run a command line; its exit code, standard output and standard error."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["sparq_utils", *arguments])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        return left.value.code or 0, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def recorded(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPARQ_RESULTS_DIR", str(tmp_path))
+    for variant, exits in EXITS.items():
+        for split in results.SPLITS if exits > 1 else ("test",):
+            analog = variant.endswith("ann")
+            trace = make_trace(
+                exits,
+                200,
+                variant=variant,
+                split=split,
+                encoding="analog" if analog else "direct",
+                weight_bits=8 if variant.startswith("q") else 32,
+            )
+            save_trace(trace, results.trace_path("lenet-mnist", variant, split))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["run", "resnet"], "unknown experiment 'resnet'; choose one of mlp-mnist, lenet-mnist"),
+        (["run", "lenet-mnist", "--profile", "tiny"], "'tiny' is not one of 'smoke', 'book'"),
+        (["run", "lenet-mnist", "--seeds", "0"], "0 seeds: need at least 1"),
+        (["run", "lenet-mnist", "--seeds", "many"], "--seeds"),
+        (["run"], "Missing argument 'experiment'"),
+        (["run", "lenet-mnist", "--profiles", "full"], "No such option: --profiles"),
+        (["train"], "No such command 'train'"),
+        (["results", "--constants", "cheap"], "unknown constants 'cheap'; choose one of paper"),
+        (["results", "--memory", "large"], "unknown memory model 'large'; choose one of"),
+    ],
+)
+def test_bad_input_gets_one_line_and_exit_code_2(told, recorded, arguments, problem):
+    code, out, error = told(*arguments)
+    assert code == 2 and out == ""
+    assert error.startswith("error: ") and error.count("\n") == 1
+    assert problem in error
+
+
+def test_a_missing_data_folder_is_named(told, tmp_path, monkeypatch):
+    monkeypatch.setenv("SPARQ_DATA_DIR", str(tmp_path / "nowhere"))
+    code, _, error = told("run", "lenet-mnist", "--profile", "smoke", "--out", str(tmp_path))
+    assert code == 2 and error.count("\n") == 1
+    assert "SPARQ_DATA_DIR names" in error and "nowhere" in error
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_data_file_is_named(told, tmp_path, monkeypatch):
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in ("train-images", "t10k-images"):
+        (raw / f"{name}-idx3-ubyte").write_bytes(b"\0" * 50)
+    for name in ("train-labels", "t10k-labels"):
+        (raw / f"{name}-idx1-ubyte").write_bytes(b"\0" * 50)
+    monkeypatch.setenv("SPARQ_DATA_DIR", str(tmp_path))
+    code, _, error = told("run", "mlp-mnist", "--profile", "smoke", "--out", str(tmp_path / "out"))
+    assert code == 2 and error.count("\n") == 1
+    assert "train-images-idx3-ubyte is damaged" in error and "SHA-256" in error
+
+
+def test_results_without_any_say_how_to_record_them(told, tmp_path, monkeypatch):
+    monkeypatch.setenv("SPARQ_RESULTS_DIR", str(tmp_path))
+    code, out, error = told("results")
+    assert (code, out) == (2, "") and error.count("\n") == 1
+    assert "python -m sparq_utils run" in error
+
+
+def test_a_damaged_trace_is_named_and_kept(told, recorded):
+    path = results.trace_path("lenet-mnist", "qsnn")
+    path.write_bytes(path.read_bytes()[:200])
+    code, out, error = told("results")
+    assert (code, out) == (2, "") and error.count("\n") == 1
+    assert "qsnn-test.npz is no usable exit trace" in error
+    assert path.stat().st_size == 200
+
+
+def test_results_for_people_show_every_table_and_what_is_missing(told, recorded):
+    code, out, error = told("results")
+    assert (code, error) == (0, "")
+    for title in ("Table 1", "Table 2, modelled (paper", "Table 3", "Table 4"):
+        assert f"{title}" in out
+    assert "LeNet-5, MNIST" in out and "QDSNN, Q-learned" in out
+    assert "99.59" in out  # the paper's, beside ours
+    assert "not recorded: mlp-mnist, ann, dynamic-ann" in out
+    assert "not recorded: lenet-mnist" not in out
+
+
+def test_results_for_machines(told, recorded):
+    code, out, _ = told("results", "--json")
+    table = json.loads(out)
+    assert code == 0
+    assert [(row["experiment"], row["variant"]) for row in table] == [
+        ("lenet-mnist", variant) for variant in ROWS
+    ]
+    _, dearer, _ = told("results", "--json", "--constants", "horowitz")
+    assert json.loads(dearer)[2]["energy_j"] > table[2]["energy_j"]
+    _, cheaper, _ = told("results", "--json", "--memory", "layer-by-layer")
+    assert json.loads(cheaper)[2]["energy_j"] < table[2]["energy_j"]
+
+
+def test_the_audit_needs_nothing_recorded(told, tmp_path, monkeypatch):
+    monkeypatch.setenv("SPARQ_RESULTS_DIR", str(tmp_path))
+    code, out, _ = told("audit")
+    assert code == 0 and "contradict" in out.lower()
+
+
+def test_stopping_by_hand_is_no_stack_trace(told, monkeypatch):
+    from sparq_utils import experiments
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(experiments, "run", stopped)
+    code, _, error = told("run", "mlp-mnist")
+    assert code == 130 and "goes on from here" in error
+
+
+def test_a_defect_of_ours_keeps_its_stack_trace(monkeypatch):
+    from sparq_utils import experiments
+
+    def defect(*_):
+        raise KeyError("a defect")
+
+    monkeypatch.setattr(experiments, "run", defect)
+    monkeypatch.setattr(sys, "argv", ["sparq_utils", "run", "mlp-mnist"])
+    with pytest.raises(KeyError):
+        cli.main()
+
+
+def test_help_lists_the_commands_and_loads_no_torch():
+    check = (
+        "import sys, sparq_utils.__main__ as m\n"
+        "sys.argv = ['sparq_utils']\n"
+        "try: m.main()\n"
+        "except SystemExit as left: assert not left.code\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for command in ("run", "results", "audit"):
+        assert command in done.stdout
