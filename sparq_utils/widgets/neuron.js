@@ -29,7 +29,7 @@ async function build({ model, root }) {
   const plot = frame({ title: "Membrane potential and spikes over time", height: 360, top: 44 });
   const trace = s("path", { class: "sq-curve", stroke: "var(--exit-0)" }), dots = s("path", { class: "sq-dots", stroke: "var(--exit-0)" });
   const limit = s("path", { class: "sq-dash" }), name = s("text", { class: "sq-name" }, "\u03b8"), raster = s("path", { stroke: "var(--exit-2)", "stroke-width": 3 });
-  const heading = s("text", { x: 58, y: 12, class: "sq-name" }, "spikes");
+  const heading = s("text", { x: 66, y: 12, class: "sq-name" }, "spikes");
   plot.marks.append(limit, name, trace, dots, raster, heading);
   const headline = tiles(["Spikes", "Firing rate", "I / \u03b8, what a ReLU passes on", "Last potential"]);
   root.append(headline.node, h("div", { class: "sq-columns" }, h("div", {}, plot.svg,

@@ -1,6 +1,7 @@
 """JavaScript and Python get the same numbers, to the last digit."""
 
 import base64
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from make_trace import make_trace
 
 from browser.spiking_lenet import digits, network, recorded
 from sparq_utils.policies import oracle, pareto_front, sweep_thresholds
-from sparq_utils.quantization import export_int8
+from sparq_utils.quantization import export_int8, load_int8
 from sparq_utils.widgets import DigitExplorer, LIFExplorer, ThresholdExplorer
 from sparq_utils.widgets.base import Explorer, pack, script
 
@@ -106,8 +107,14 @@ def test_the_neuron_rounds_alike(module, reset):
         assert module(explorer._esm, body, given) == [part.tolist() for part in explorer.response]
 
 
-def test_the_spiking_network_answers_alike_on_200_digits(module):
-    int8 = network()
+RECORDED = Path(__file__).parents[2] / "results/lenet-mnist/seed-0/qdsnn.safetensors"
+
+
+@pytest.mark.parametrize("which", ["random weights", "recorded"])
+def test_the_spiking_network_answers_alike_on_200_digits(module, which):
+    if which == "recorded" and not RECORDED.is_file():
+        pytest.skip("no recorded LeNet-5: run 'python -m sparq_utils run lenet-mnist' first")
+    int8 = network() if which == "random weights" else load_int8(RECORDED)
     trace, (images, labels) = recorded(int8), digits()
     middle = [float(np.median(row)) for row in trace.confidence[:-1]]
     explorer = DigitExplorer(export_int8(int8), images, labels, trace, thresholds=middle)
