@@ -25,7 +25,7 @@ from sparq_utils.widgets import (
     simulate_lif,
 )
 from sparq_utils.widgets.base import pack, smallest
-from sparq_utils.widgets.threshold import spoken_variant
+from sparq_utils.widgets.pricing import spoken_variant
 
 
 @pytest.fixture

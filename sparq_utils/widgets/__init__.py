@@ -5,7 +5,8 @@ from sparq_utils.widgets.digit import DigitExplorer
 from sparq_utils.widgets.joules import EnergyExplorer
 from sparq_utils.widgets.learning import QLearningExplorer
 from sparq_utils.widgets.neuron import LIFExplorer, simulate_lif
-from sparq_utils.widgets.threshold import ThresholdExplorer, paper_points
+from sparq_utils.widgets.pricing import paper_points
+from sparq_utils.widgets.threshold import ThresholdExplorer
 
 __all__ = [
     "ConversionExplorer",

@@ -10,7 +10,7 @@ from sparq_utils.energy import PRESETS, EnergyConstants, MemoryModel, constants_
 from sparq_utils.policies import leave_at_thresholds
 from sparq_utils.trace import ExitTrace
 from sparq_utils.widgets.base import Explorer, pack, script
-from sparq_utils.widgets.threshold import countable, joules
+from sparq_utils.widgets.pricing import countable, joules
 
 KINDS = ("conv", "linear", "lif", "avgpool", "flatten")
 

@@ -1,7 +1,7 @@
 /* The energy explorer: where the joules go. */
 const PARTS = [["synaptic", "synapses (MAC, AC)", "var(--exit-0)"], ["lif", "neurons (LIF)", "var(--exit-1)"], ["memory", "memory traffic", "var(--exit-2)"]];
 
-/** Mean joules an image by part: energy_parts_j of threshold.py, operation for operation. */
+/** Mean joules an image by part: energy_parts_j of pricing.py, operation for operation. */
 function partsOf({ macs, acs, updates, bits, samples }, joules) {
   return {
     synaptic: (macs * joules.mac_j + acs * joules.ac_j) / samples,

@@ -9,7 +9,7 @@ import traitlets
 from sparq_utils.energy import PRESETS, EnergyConstants, MemoryModel, constants_for
 from sparq_utils.trace import ExitTrace
 from sparq_utils.widgets.base import Explorer, script
-from sparq_utils.widgets.threshold import countable, energy_parts_j, joules, totals
+from sparq_utils.widgets.pricing import countable, energy_parts_j, joules, totals
 
 
 class EnergyExplorer(Explorer):

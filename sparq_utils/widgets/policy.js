@@ -1,4 +1,4 @@
-/* What a leaving policy costs: the arithmetic of sparq_utils/widgets/threshold.py, sum for sum. */
+/* What a leaving policy costs: the arithmetic of sparq_utils/widgets/pricing.py, sum for sum. */
 const SUMMED = ["macs", "acs", "updates", "bits"];
 
 /** A trace out of the packed arrays; counts hold one value an exit, or one an exit and sample. */
@@ -50,7 +50,7 @@ function totals(trace, exitOf) {
   return sums;
 }
 
-/** Means per image out of totals; joules by Eq. 3-5, added in the order threshold.py adds them. */
+/** Means per image out of totals; joules by Eq. 3-5, added in the order pricing.py adds them. */
 function outcome(sums, joules, full) {
   const { samples } = sums;
   const parts = {

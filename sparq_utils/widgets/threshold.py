@@ -6,25 +6,15 @@ from typing import ClassVar
 import numpy as np
 import traitlets
 
-from sparq_utils import paper
-from sparq_utils.energy import (
-    PRESETS,
-    PRICED,
-    EnergyConstants,
-    MemoryModel,
-    constants_for,
-    operations,
-)
+from sparq_utils.energy import PRESETS, EnergyConstants, MemoryModel, constants_for
 from sparq_utils.policies import leave_at_thresholds
 from sparq_utils.trace import ExitTrace
 from sparq_utils.widgets.base import Explorer, pack, script, smallest
+from sparq_utils.widgets.pricing import countable, energy_parts_j, joules, spoken_variant, totals
 
 NEVER = "Never leave early"
 PAPER_THRESHOLDS = (0.2, 0.4), (0.6, 0.7)
 """The paper's two configurations (Table 1)."""
-
-SUMMED = {"macs": "mac_j", "acs": "ac_j", "updates": "decay_j", "bits": "byte_j"}
-"""What is summed over samples, and the constant whose count it is (bits: eight to a byte)."""
 
 CLASS_NAMES = {
     "CIFAR-10": [
@@ -45,72 +35,13 @@ CLASS_NAMES = {
 Policy = Sequence[float] | np.ndarray
 
 
-def joules(constants: EnergyConstants) -> dict[str, float]:
-    """Energy constants as JavaScript reads them: joules by name."""
-    return {name: getattr(constants, name) for name in PRICED}
-
-
-def countable(trace: ExitTrace, memory: MemoryModel | str, convention: str) -> dict:
-    """What the explorers sum, as whole numbers: float64-exact int64 [exits, samples | 1]."""
-    counts = operations(trace, memory, convention)
-    whole = {}
-    for name, constant in SUMMED.items():
-        count = np.asarray(counts[constant]) * (8 if name == "bits" else 1)
-        if (count == count[:, :1]).all():
-            count = count[:, :1]  # [exits, 1]: the same for every sample
-        whole[name] = np.rint(count).astype(np.int64)
-    return whole
-
-
-def totals(counts: Mapping[str, np.ndarray], leaving: np.ndarray) -> dict[str, int]:
-    """Whole-number totals over all samples that leave at exit `leaving` [samples]."""
-    shape = (len(next(iter(counts.values()))), leaving.size)
-    samples = np.arange(leaving.size)
-    return {
-        name: int(np.broadcast_to(count, shape)[leaving, samples].sum())
-        for name, count in counts.items()
-    }
-
-
-def energy_parts_j(sums: Mapping[str, int], price: Mapping[str, float], samples: int) -> dict:
-    """Modelled joules an image out of totals (Eq. 3-5), in the order policy.js adds them."""
-    macs, acs, updates, bits = (sums[name] for name in SUMMED)
-    return {
-        "synaptic": (macs * price["mac_j"] + acs * price["ac_j"]) / samples,
-        "lif": (updates * price["decay_j"] + updates * price["compare_j"]) / samples,
-        "memory": (bits / 8) * price["byte_j"] / samples,
-    }
-
-
-def spoken_variant(variant: str) -> str:
-    """A variant's name for people: "qdsnn-0.6-0.7" is "QDSNN 0.6/0.7"."""
-    kind, _, rest = variant.removeprefix("dynamic-").partition("-")
-    dynamic = "dynamic " if variant.startswith("dynamic-") else ""
-    return f"{dynamic}{kind.upper()} {rest.replace('-', '/')}".strip()
-
-
-def paper_points(experiment: str) -> list[dict]:
-    """The paper's Tables 1 and 2 for one experiment: accuracy (percent), operations, joules."""
-    energy = {r["variant"]: r["energy_mj"] for r in paper.TABLE_2 if r["experiment"] == experiment}
-    return [
-        {
-            "name": f"Paper: {spoken_variant(row['variant'])}",
-            "accuracy": float(row["accuracy"]),
-            "synaptic_ops": float(row["synaptic_ops_m"]) * 1e6,
-            "energy_j": float(energy[row["variant"]]) * 1e-3 if row["variant"] in energy else None,
-        }
-        for row in paper.TABLE_1
-        if row["experiment"] == experiment
-    ]
-
-
 class ThresholdExplorer(Explorer):
     """Move the thresholds of early exits; see accuracy, energy and operations answer.
 
     `traces` are dynamic variants by label ("LeNet-5, QDSNN"). `full` gives each label's full
     network as a static trace (or leave it out: the last exit stands for it, side heads
     included). `presets` are policies by label and name: thresholds, or `leaving` int [samples].
-    `paper_points` by label, see :func:`paper_points`. `constants`, `memory` and `convention`
+    `paper_points` by label, see :func:`~sparq_utils.widgets.pricing.paper_points`. `constants`, `memory` and `convention`
     price operations, see :mod:`sparq_utils.energy`.
 
     Synced with the page: `selected` (label), `thresholds`, `preset` (a policy in force instead
