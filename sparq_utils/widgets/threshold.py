@@ -41,8 +41,8 @@ class ThresholdExplorer(Explorer):
     `traces` are dynamic variants by label ("LeNet-5, QDSNN"). `full` gives each label's full
     network as a static trace (or leave it out: the last exit stands for it, side heads
     included). `presets` are policies by label and name: thresholds, or `leaving` int [samples].
-    `paper_points` by label, see :func:`~sparq_utils.widgets.pricing.paper_points`. `constants`, `memory` and `convention`
-    price operations, see :mod:`sparq_utils.energy`.
+    `paper_points` by label: see :func:`~sparq_utils.widgets.pricing.paper_points`. `constants`,
+    `memory` and `convention` price operations: see :mod:`sparq_utils.energy`.
 
     Synced with the page: `selected` (label), `thresholds`, `preset` (a policy in force instead
     of thresholds, or ""), `constants` (joules by name). :attr:`point` is what they give.
