@@ -14,6 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from sparq_utils.encoding import ENCODERS
 from sparq_utils.networks import EarlyExitNetwork, leaves
+from sparq_utils.pooling import AveragePool
 from sparq_utils.spiking import LIF
 
 Threshold = float | Literal["copy", "percentile", "clip-floor-shift", "auto"]
@@ -159,7 +160,7 @@ def _fixed_pool(layer: nn.AdaptiveAvgPool2d, shape: torch.Size) -> list[nn.Modul
         raise ValueError(f"adaptive pooling from {list(shape[1:])} to {list(target)}: windows "
                          "overlap, choose a divisor")  # fmt: skip
     kernel = (shape[1] // target[0], shape[2] // target[1])
-    return [] if kernel == (1, 1) else [nn.AvgPool2d(kernel)]
+    return [] if kernel == (1, 1) else [AveragePool(kernel)]
 
 
 @torch.no_grad()

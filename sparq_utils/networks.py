@@ -10,7 +10,16 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from sparq_utils.pooling import AveragePool
+
 Activation = Callable[[], nn.Module]
+
+PIECE_BYTES = 16 * 2**20
+"""The most that one layer's output, over all timesteps, may take while no gradients are kept.
+
+Larger batches are worked on in pieces. So the memory of an inference does not grow with the
+batch, and a layer finds its input in the cache and its output in memory already in use.
+"""
 
 
 class EarlyExitNetwork(nn.Module):
@@ -38,6 +47,7 @@ class EarlyExitNetwork(nn.Module):
         self.input_shape = tuple(input_shape)
         self.name = name
         self.timesteps = 1
+        self._image_bytes: dict[int, int] = {}  # by timesteps: the largest output of one image
 
     @property
     def exits(self) -> int:
@@ -58,7 +68,47 @@ class EarlyExitNetwork(nn.Module):
 
     def forward_steps(self, images: Tensor) -> Tensor:
         """Logits of every exit at every timestep, [exits, T, B, classes]."""
+        logits = [self._steps(piece) for piece in self.pieces(images)]
+        return logits[0] if len(logits) == 1 else torch.cat(logits, 2)
+
+    def pieces(self, images: Tensor) -> Iterator[Tensor]:
+        """Encoded images, [b, ...] or [T*b, ...], at most :data:`PIECE_BYTES` a layer's output.
+
+        A batch stays whole where gradients or batch statistics need it so.
+        """
         features = self.encoder(images)  # [B, ...] or [T*B, ...]
+        whole = self.training or torch.is_grad_enabled() or torch.compiler.is_compiling()
+        if whole or not len(images):
+            yield features
+            return
+        steps = features.unflatten(0, (-1, len(images)))  # [1 or T, B, ...]
+        if self.timesteps not in self._image_bytes:
+            self._image_bytes[self.timesteps] = self._largest_output(steps[:, 0])
+        size = max(1, PIECE_BYTES // self._image_bytes[self.timesteps])
+        if size >= len(images):
+            yield features
+        else:
+            for piece in steps.split(size, 1):
+                yield piece.flatten(0, 1)
+
+    def _largest_output(self, features: Tensor) -> int:
+        """Bytes of the largest output of any layer for one encoded image [1 or T, ...].
+
+        Layers run without their hooks: whoever watches them is to see the batch alone.
+        """
+        largest = features.nbytes
+        for stage, head in zip(self.stages, self.heads, strict=True):
+            for layer in leaves(stage):
+                features = layer.forward(features)
+                largest = max(largest, features.nbytes)
+            answer = features
+            for layer in leaves(head):
+                answer = layer.forward(answer)
+                largest = max(largest, answer.nbytes)
+        return largest
+
+    def _steps(self, features: Tensor) -> Tensor:
+        """Logits of every exit at every timestep for encoded images, [exits, T, b, classes]."""
         logits = []
         for stage, head in zip(self.stages, self.heads, strict=True):
             features = stage(features)  # [T*B, ...]
@@ -126,7 +176,7 @@ def _convolution(
         nn.Conv2d(inputs, outputs, kernel, padding=padding, bias=False),
         nn.BatchNorm2d(outputs),
         activation(),
-        *([nn.AvgPool2d(2)] if pool else []),
+        *([AveragePool(2)] if pool else []),
     )
 
 
