@@ -181,13 +181,15 @@ class SpikeCounter:
                 fan = fan_out_at_source(row.synapse, known, skip_zeros)
                 fans[row.synapse.source].append(fan)
         self._fans = {source: torch.stack(columns) for source, columns in fans.items()}
-        self._found: dict[nn.Module, Tensor] = {}
+        self._found: dict[nn.Module, list[Tensor]] = {}  # a batch may come in pieces
 
     def __enter__(self) -> "SpikeCounter":
         self._hooks = [
             source.register_forward_hook(self._hook(source, fans))
             for source, fans in self._fans.items()
         ]
+        forget = self.network.encoder.register_forward_pre_hook(lambda *_: self._found.clear())
+        self._hooks.append(forget)  # once a forward pass, before all others
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -212,7 +214,8 @@ class SpikeCounter:
                 ones = spikes.new_ones(1, spikes.shape[1])
                 arrivals = (ones @ spikes.flatten(2)).squeeze(1)  # [T*B, positions]
             counted = arrivals.double() @ weights.to(spikes.device)  # exact below 2**53
-            self._found[source] = counted.long().cpu()  # [T*B, columns]
+            steps = counted.long().cpu().unflatten(0, (self.timesteps, -1))  # [T, b, columns]
+            self._found.setdefault(source, []).append(steps)
 
         return count
 
@@ -242,7 +245,7 @@ class SpikeCounter:
         for source, (own, *driven) in self._columns.items():
             if source not in self._found:
                 raise RuntimeError("nothing was counted: run the network, inside the counter")
-            counted = self._found.pop(source).unflatten(0, (self.timesteps, batch))  # [T, B, cols]
+            counted = torch.cat(self._found.pop(source), 1)  # [T, B, columns]
             spikes[own] = counted[..., 0]
             for column, number in enumerate(driven, start=1):
                 acs[number] = counted[..., column]

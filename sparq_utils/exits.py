@@ -67,29 +67,38 @@ def staged_inference(
     network.check_input(images)
     if network.training:
         network.eval()  # batch norm must not depend on who is left in the batch
-    count, device = len(images), images.device
-    prediction = torch.empty(count, dtype=torch.int64, device=device)
-    confidence = torch.empty(count, device=device)
-    left_at = torch.empty(count, dtype=torch.int64, device=device)
-    inside = torch.arange(count, device=device)  # samples that have not left yet
-    features = network.encoder(images)  # [B, ...] or [T*B, ...]
-    stages = zip(network.stages, network.heads, [*thresholds, None], strict=True)
-    for index, (stage, head, threshold) in enumerate(stages):
+    answers = [_staged(network, piece, thresholds) for piece in network.pieces(images)]
+    if len(answers) == 1:
+        return answers[0]
+    return Answers(
+        torch.cat([answer.prediction for answer in answers]),
+        torch.cat([answer.confidence for answer in answers]),
+        torch.cat([answer.exit for answer in answers]),
+    )
+
+
+def _staged(network: EarlyExitNetwork, features: Tensor, thresholds: Sequence[float]) -> Answers:
+    """What :func:`staged_inference` does, for encoded images [b, ...] or [T*b, ...]."""
+    steps = network.timesteps
+    prediction = confidence = left_at = inside = None
+    for index, (stage, head) in enumerate(zip(network.stages, network.heads, strict=True)):
         features = stage(features)  # [T*b, ...]
-        logits = head(features).unflatten(0, (network.timesteps, -1)).mean(0)  # [b, classes]
+        logits = head(features).unflatten(0, (steps, -1)).mean(0)  # [b, classes]
         sure, best = logits.float().softmax(-1).max(-1)  # [b]
-        # the last exit takes whoever is left, even where its confidence is not a number
-        leave = (
-            torch.ones_like(sure, dtype=bool) if threshold is None else sure.double() >= threshold
-        )
-        here = inside[leave]
-        prediction[here], confidence[here], left_at[here] = best[leave], sure[leave], index
-        stay = ~leave
-        inside = inside[stay]
-        if not len(inside):
+        if inside is None:  # nobody has left yet
+            prediction, confidence, left_at = best, sure, torch.zeros_like(best)
+            inside = torch.arange(len(best), device=best.device)
+        else:
+            prediction[inside], confidence[inside], left_at[inside] = best, sure, index
+        if index == len(thresholds):  # the last exit takes whoever is left
             break
-        if leave.any():
-            features = features.unflatten(0, (network.timesteps, -1))[:, stay].flatten(0, 1)
+        stay = (~(sure.double() >= thresholds[index])).nonzero().squeeze(1)
+        if not len(stay):
+            break
+        if len(stay) < len(inside):
+            inside = inside[stay]
+            kept = features.unflatten(0, (steps, -1)).index_select(1, stay)  # [T, b, ...]
+            features = kept.flatten(0, 1)
     return Answers(prediction, confidence, left_at)
 
 
