@@ -18,12 +18,13 @@ Surrogate = Callable[[Tensor, float], Tensor]
 
 def triangular(distance: Tensor, threshold: float) -> Tensor:
     """Surrogate dS/dU: a triangle of area 1 and half-width theta around the threshold."""
-    return (1 - distance.abs() / threshold).clamp_(min=0).div_(threshold)
+    height = 1 / threshold
+    return distance.abs().mul_(-(height**2)).add_(height).clamp_(min=0)
 
 
 def fast_sigmoid(distance: Tensor, threshold: float) -> Tensor:
     """Surrogate dS/dU of `snntorch.surrogate.fast_sigmoid(slope=25)`."""
-    return 1 / (25 * distance.abs() + 1).square_()
+    return distance.abs().mul_(25).add_(1).square_().reciprocal_()
 
 
 class _Integrate(torch.autograd.Function):
@@ -33,23 +34,21 @@ class _Integrate(torch.autograd.Function):
     def forward(
         ctx, current: Tensor, start: float, beta: float, threshold: float, surrogate: Surrogate
     ) -> Tensor:
-        distances = torch.empty_like(current)  # [T, ...], U - theta before the reset
-        spikes = torch.empty_like(current)  # [T, ...]
-        membrane = torch.full_like(current[0], start)
-        for t in range(len(current)):
-            membrane.mul_(beta).add_(current[t])
-            if t:
-                membrane.sub_(spikes[t - 1], alpha=threshold)
-            torch.sub(membrane, threshold, out=distances[t])
-            torch.gt(membrane, threshold, out=spikes[t])
-        ctx.save_for_backward(distances)
+        membranes = _contiguous_like(current)  # [T, ...], before the reset
+        spikes = _contiguous_like(current)  # [T, ...]
+        before = torch.full_like(current[0], start)
+        fired = None
+        for arriving, membrane, spike in zip(current, membranes, spikes, strict=True):
+            _step(before, fired, arriving, beta, threshold, membrane, spike)
+            before, fired = membrane, spike
+        ctx.save_for_backward(membranes)
         ctx.beta, ctx.threshold, ctx.surrogate = beta, threshold, surrogate
         return spikes
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
-        (distances,) = ctx.saved_tensors
-        grad_current = ctx.surrogate(distances, ctx.threshold).mul_(grad)  # [T, ...]
+        (membranes,) = ctx.saved_tensors
+        grad_current = ctx.surrogate(membranes - ctx.threshold, ctx.threshold).mul_(grad)
         for t in reversed(range(len(grad) - 1)):  # through the membrane, not through the reset
             grad_current[t].add_(grad_current[t + 1], alpha=ctx.beta)
         return grad_current, None, None, None, None
@@ -112,13 +111,34 @@ def integrate(current: Tensor, start: float, beta: float, threshold: float) -> T
 
     Without gradients: nothing is kept but one membrane potential a neuron.
     """
-    spikes = torch.empty(current.shape, dtype=current.dtype, device=current.device)
+    spikes = _contiguous_like(current)
     membrane = torch.full_like(current[0], start)
-    for t in range(len(current)):
-        if beta != 1:
-            membrane.mul_(beta)
-        membrane.add_(current[t])
-        if t:
-            membrane.sub_(spikes[t - 1], alpha=threshold)
-        torch.gt(membrane, threshold, out=spikes[t])
+    fired = None
+    for arriving, spike in zip(current, spikes, strict=True):
+        _step(membrane, fired, arriving, beta, threshold, membrane, spike)
+        fired = spike
     return spikes
+
+
+def _contiguous_like(current: Tensor) -> Tensor:
+    """Uninitialised, of the same shape and precision; memory for each step, also if expanded."""
+    return torch.empty(current.shape, dtype=current.dtype, device=current.device)
+
+
+def _step(
+    before: Tensor,
+    fired: Tensor | None,
+    arriving: Tensor,
+    beta: float,
+    threshold: float,
+    membrane: Tensor,
+    spike: Tensor,
+) -> None:
+    """One timestep, written to `membrane` and `spike`, rounded in the order snnTorch rounds."""
+    if beta == 1:
+        torch.add(before, arriving, out=membrane)
+    else:
+        torch.mul(before, beta, out=membrane).add_(arriving)
+    if fired is not None:
+        membrane.sub_(fired, alpha=threshold)
+    torch.gt(membrane, threshold, out=spike)
