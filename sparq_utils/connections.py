@@ -23,6 +23,8 @@ CONNECTED = (*SYNAPSES, QuantizedSynapse)
 PASSED = (nn.AvgPool2d, nn.Flatten, nn.Dropout, nn.Identity)
 """Layers that spikes may pass on their way to a synapse and still cost one AC a weight."""
 
+_PADDING = "cannot count a convolution with padding_mode='{}': use 'zeros'"
+
 
 @dataclass(frozen=True)
 class Synapse:
@@ -70,6 +72,9 @@ def named_layers(network: EarlyExitNetwork) -> Iterator[tuple[str, int, str, nn.
                     f"cannot count {what}: use Conv2d, Linear, neurons and activations, one after "
                     "the other in nn.Sequential"
                 )
+            mode = getattr(geometry_of(layer), "padding_mode", "zeros")
+            if mode != "zeros":
+                raise ValueError(f"{what}: {_PADDING.format(mode)}")
             yield kind, index, name, layer
 
 
@@ -159,9 +164,7 @@ def fan_out(layer: nn.Module, input_shape: torch.Size, skip_zeros: bool = False)
         return torch.tensor(float(len(weight)), dtype=torch.float64).expand(weight.shape[1])
     conv = geometry_of(layer)
     if conv.padding_mode != "zeros":
-        raise ValueError(
-            f"cannot count a convolution with padding_mode='{conv.padding_mode}': use 'zeros'"
-        )
+        raise ValueError(_PADDING.format(conv.padding_mode))
     geometry = (None, conv.stride, conv.padding, conv.dilation)
     if skip_zeros:
         mask = (weight != 0).double()
@@ -212,7 +215,7 @@ def fan_out_at_source(
 def shapes(network: EarlyExitNetwork) -> dict[nn.Module, tuple[torch.Size, torch.Size]]:
     """Input and output shape of every layer and of the encoder, without the batch.
 
-    The network runs once on zeros; its encoder, which may draw random numbers, does not.
+    The network runs once on zeros; an encoder's random numbers are put back.
     """
     image = torch.Size(network.input_shape)
     found: dict[nn.Module, tuple[torch.Size, torch.Size]] = {network.encoder: (image, image)}
@@ -223,15 +226,14 @@ def shapes(network: EarlyExitNetwork) -> dict[nn.Module, tuple[torch.Size, torch
     layers = [layer for _, _, part in network.parts() for layer in leaves(part)]
     hooks = [layer.register_forward_hook(note) for layer in layers]
     was_training = network.training
-    rows = network.timesteps if is_spike_coded(network) else 1
-    features = torch.zeros(rows, *image, device=device_of(network))
+    generator = getattr(network.encoder, "generator", None)
+    drawn = generator.get_state() if generator else None
     try:
-        network.eval()
-        for stage, head in zip(network.stages, network.heads, strict=True):
-            features = stage(features)
-            head(features)
+        network.eval()(torch.zeros(1, *image, device=device_of(network)))
     finally:
         network.train(was_training)
+        if generator:
+            generator.set_state(drawn)
         for hook in hooks:
             hook.remove()
     return found
