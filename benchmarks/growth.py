@@ -1,0 +1,80 @@
+"""How cost grows with T, batch and depth, and how much of it the convolutions alone take."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.models import random_images, snn
+from benchmarks.peers import Twin, snntorch_loop, spikingjelly_multistep
+from benchmarks.timing import once
+from sparq_utils.conversion import convert
+from sparq_utils.networks import EarlyExitNetwork, leaves
+
+WAYS = {"ours": None, "snnTorch": snntorch_loop, "SpikingJelly": spikingjelly_multistep}
+
+
+def measure(rounds: int = 3) -> list[dict]:
+    """Milliseconds an image as a list of {figure, x, way, ms}."""
+    rows = []
+    for figure, x, network, images in _points():
+        ways = {name: _ready(make, network, images) for name, make in WAYS.items()}
+        for name, seconds in _in_turn(ways, rounds).items():
+            rows.append({"figure": figure, "x": x, "way": name, "ms": seconds * 1e3 / len(images)})
+    for name, timesteps, batch in (("lenet5", 4, 128), ("lenet5", 32, 16), ("alexnet", 4, 15)):
+        label = f"{name}, T={timesteps}"
+        for kind, seconds in _by_kind(snn(name, timesteps), random_images(name, batch), rounds):
+            rows.append({"figure": "floor", "x": label, "way": kind, "ms": seconds * 1e3 / batch})
+    return rows
+
+
+def _points() -> Iterator[tuple[str, int, EarlyExitNetwork, Tensor]]:
+    """Figure, position on its axis, plain spiking network, images."""
+    for timesteps in (1, 2, 4, 8, 16, 32):
+        yield "timesteps", timesteps, snn("lenet5", timesteps), random_images("lenet5", 64)
+    for batch in (1, 4, 16, 64, 256):
+        yield "batch", batch, snn("lenet5", 4), random_images("lenet5", batch)
+    for depth in (1, 2, 4, 8):
+        yield "depth", depth, _chain(depth), random_images("lenet5", 64)
+
+
+def _chain(depth: int) -> EarlyExitNetwork:
+    """Convolutions of 8 channels on 14x14, one after the other, T = 4."""
+    layers: list[nn.Module] = [nn.Conv2d(1, 8, 3, stride=2, padding=1), nn.ReLU()]
+    for _ in range(depth - 1):
+        layers += [nn.Conv2d(8, 8, 3, padding=1), nn.ReLU()]
+    head = nn.Sequential(nn.Flatten(), nn.Linear(8 * 14 * 14, 10))
+    network = EarlyExitNetwork([nn.Sequential(*layers)], [head], (1, 28, 28))
+    return convert(network, random_images("lenet5", 8), 4, threshold="percentile")
+
+
+def _ready(make, network: EarlyExitNetwork, images: Tensor):
+    """One way to run a network on images, without gradients."""
+    run: Twin = network if make is None else make(network)
+    return torch.no_grad()(partial(run, images))
+
+
+def _in_turn(ways: dict, rounds: int) -> dict[str, float]:
+    """The median time of each way, timed in turn after one round that warms up."""
+    times = {name: [] for name in ways}
+    for number in range(rounds + 1):
+        for name, way in ways.items():
+            seconds = once(way)
+            if number:
+                times[name].append(seconds)
+    return {name: sorted(seconds)[len(seconds) // 2] for name, seconds in times.items()}
+
+
+@torch.no_grad()
+def _by_kind(network: EarlyExitNetwork, images: Tensor, rounds: int) -> Iterator[tuple[str, float]]:
+    """Seconds that each kind of layer takes, all layers of the kind together."""
+    totals: dict[str, float] = {}
+    features = network.encoder(images)
+    for layer in (*leaves(network.stages[0]), *leaves(network.heads[0])):
+        layer(features)
+        seconds = min(once(partial(layer, features)) for _ in range(rounds))
+        kind = type(layer).__name__
+        totals[kind] = totals.get(kind, 0.0) + seconds
+        features = layer(features)
+    yield from ((kind, seconds) for kind, seconds in totals.items() if kind != "Flatten")

@@ -1,0 +1,98 @@
+"""Two ways to do one thing, timed in turn in one run."""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+ROUND_SECONDS = 0.02
+"""Something shorter is repeated within a round until it takes about so long."""
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Our way and the peer's, both ready to run, and a check of what they return.
+
+    `theirs` may be a limit in seconds. `check(ours, theirs)` raises `AssertionError` unless both
+    computed the same thing. The ratio of times is divided by `promised`, a speed-up that is
+    expected anyway.
+    """
+
+    ours: Callable[[], object]
+    theirs: Callable[[], object] | float
+    check: Callable[[object, object], None]
+    promised: float = 1.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """A row of the table: the peer's time over ours is to be at least `floor`."""
+
+    name: str
+    peer: str
+    floor: float
+    prepare: Callable[[], Contest]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row as measured: the median ratio, its 10th and 90th percentile, median milliseconds."""
+
+    name: str
+    peer: str
+    ratio: float
+    low: float
+    high: float
+    floor: float
+    ours_ms: float
+    peer_ms: float
+
+
+def run(case: Case, seconds: float, rounds: tuple[int, int] = (3, 60)) -> Row:
+    """Check a case, then time it for about so many seconds."""
+    contest = case.prepare()
+    theirs = contest.theirs() if callable(contest.theirs) else contest.theirs
+    contest.check(contest.ours(), theirs)  # also warms both up
+    del theirs
+    ours, theirs = _alternate(contest.ours, contest.theirs, seconds, rounds)
+    ratios = [b / a / contest.promised for a, b in zip(ours, theirs, strict=True)]
+    low, *_, high = statistics.quantiles(ratios, n=10, method="inclusive")
+    return Row(
+        name=case.name,
+        peer=case.peer,
+        ratio=statistics.median(ratios),
+        low=low,
+        high=high,
+        floor=case.floor,
+        ours_ms=1e3 * statistics.median(ours),
+        peer_ms=1e3 * statistics.median(theirs),
+    )
+
+
+def _alternate(
+    ours: Callable[[], object],
+    theirs: Callable[[], object] | float,
+    seconds: float,
+    rounds: tuple[int, int],
+) -> tuple[list[float], list[float]]:
+    """Seconds a call of each, round by round; who goes first changes from round to round."""
+    ways = (ours, theirs)
+    repeats = [max(1, round(ROUND_SECONDS / max(once(way), 1e-7))) for way in ways]
+    times: tuple[list[float], list[float]] = ([], [])
+    end = time.perf_counter() + seconds
+    for number in range(rounds[1]):
+        if number >= rounds[0] and time.perf_counter() > end:
+            break
+        for which in (0, 1) if number % 2 else (1, 0):
+            times[which].append(once(ways[which], repeats[which]))
+    return times
+
+
+def once(way: Callable[[], object] | float, repeats: int = 1) -> float:
+    """Seconds a call takes, the mean of `repeats` in a row; a limit takes what it says."""
+    if not callable(way):
+        return way
+    start = time.perf_counter()
+    for _ in range(repeats):
+        way()
+    return (time.perf_counter() - start) / repeats
