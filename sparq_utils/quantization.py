@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from torch.ao import quantization as ao
 from torch.ao.nn import quantized as nnq
 
-from sparq_utils.conversion import SYNAPSES
+from sparq_utils.conversion import SYNAPSES, set_layers
 from sparq_utils.encoding import ENCODERS
 from sparq_utils.networks import EarlyExitNetwork, leaves
+from sparq_utils.pooling import AveragePool
 from sparq_utils.spiking import LIF
 
 WEIGHT = ao.FakeQuantize.with_args(
@@ -60,6 +61,14 @@ class QuantizedSynapse(nn.Module):
             )
             self.quant.qconfig = ao.QConfig(activation=grid, weight=WEIGHT)
 
+    def train(self, mode: bool = True) -> "QuantizedSynapse":
+        """Observers watch in training mode alone: an evaluation leaves the network as it was."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, ao.FakeQuantize):
+                module.enable_observer(mode)
+        return self
+
     def forward(self, x: Tensor) -> Tensor:
         """Floats to floats; in between, fake-quantised or INT8."""
         return self.dequant(self.synapse(self.quant(x)))
@@ -79,10 +88,13 @@ def quantize_aware(network: EarlyExitNetwork) -> EarlyExitNetwork:
     if any(isinstance(m, LIF) for m in network.modules()) and not _direct(network):
         after_stage = 1
     for kind, _, part in prepared.parts():
+        set_layers(part, list(leaves(part)))  # a plain network nests its stages
         levels = after_stage
         for position, layer in enumerate(part):
             if isinstance(layer, SYNAPSES):
-                part[position] = QuantizedSynapse(layer, levels)
+                # 8 bits hold 255 spikes; beyond, the range is observed as for analog inputs
+                exact = levels if levels and levels <= 255 else None
+                part[position] = QuantizedSynapse(layer, exact)
                 levels = None
             elif isinstance(layer, LIF):
                 levels = 1
@@ -104,9 +116,10 @@ def _direct(network: EarlyExitNetwork) -> bool:
 @torch.no_grad()
 def calibrate(prepared: EarlyExitNetwork, images: Tensor, batch_size: int = 250) -> None:
     """Let the observers of a prepared network see images, in place: post-training quantisation."""
-    prepared.eval()
+    prepared.train()
     for batch in images.split(batch_size):
         prepared(batch)
+    prepared.eval()
 
 
 def to_int8(prepared: EarlyExitNetwork) -> EarlyExitNetwork:
@@ -212,7 +225,10 @@ def load_int8(path: str | Path) -> EarlyExitNetwork:
                     layer["weight"] = file.get_tensor(f"{number}.weight")
                     layer["bias"] = file.get_tensor(f"{number}.bias")
         return _build_int8(described)
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+    except (
+        *(SafetensorError, KeyError, TypeError, ValueError),
+        *(AttributeError, IndexError, RuntimeError),  # what impossible descriptions raise
+    ) as error:
         raise ValueError(f"{path} is no INT8 network of this package ({error})") from error
 
 
@@ -242,7 +258,7 @@ def _build_layer(layer: dict, timesteps: int) -> nn.Module:
         keys = ("threshold", "beta", "start", "constant_input")
         return LIF(timesteps=timesteps, **{key: layer[key] for key in keys})
     if layer["kind"] == "avgpool":
-        return nn.AvgPool2d(tuple(layer["kernel"]))
+        return AveragePool(tuple(layer["kernel"]))
     if layer["kind"] == "flatten":
         return nn.Flatten()
     weight = torch._make_per_tensor_quantized_tensor(layer["weight"], layer["weight_scale"], 0)
@@ -266,7 +282,8 @@ def size_bytes(network: nn.Module) -> int:
     total = 0
     for module in network.modules():
         if isinstance(module, (nnq.Conv2d, nnq.Linear)):
-            total += module.weight().numel() + 4 * module.bias().numel()
+            bias = module.bias()
+            total += module.weight().numel() + (0 if bias is None else 4 * bias.numel())
         elif isinstance(module, SYNAPSES):
             total += sum(p.numel() * p.element_size() for p in module.parameters(recurse=False))
     return total

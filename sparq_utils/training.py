@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, grid_sample, interpolate, pad
 from tqdm.auto import tqdm
@@ -164,6 +165,9 @@ def _epoch(
             optimizer.zero_grad()
             total += loss.detach()
             bar.update()
+    if world > 1:  # every process goes on with the same norms and reports the same loss
+        broadcast(list(network.buffers()))
+        total = accelerator.reduce(total, "mean")
     return float(total) / steps
 
 
@@ -272,13 +276,19 @@ def _resume(
         return []
     try:
         state = torch.load(path, map_location=device, weights_only=True)
-        identity = state["identity"]
+        identity, history = dict(state["identity"]), list(state["history"])
     except Exception as error:  # damaged archives fail in many ways
-        raise CheckpointError(f"{path} is no usable checkpoint ({error}); delete it") from error
+        kind = type(error).__name__  # their texts run over many lines
+        raise CheckpointError(f"{path} is no usable checkpoint ({kind}); delete it") from error
     for key, expected in _identity(network, recipe, seed).items():
         if identity.get(key) != expected:
             raise CheckpointError(f"{path} belongs to a run with another {key}; delete it or use "
                                   "another path")  # fmt: skip
-    network.load_state_dict(state["network"])
-    optimizer.load_state_dict(state["optimizer"])
-    return state["history"]
+    try:
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path} does not fit the network {network.name}; delete it"
+        ) from error
+    return history
