@@ -34,9 +34,9 @@ class _Integrate(torch.autograd.Function):
     def forward(
         ctx, current: Tensor, start: float, beta: float, threshold: float, surrogate: Surrogate
     ) -> Tensor:
-        membranes = _contiguous_like(current)  # [T, ...], before the reset
-        spikes = _contiguous_like(current)  # [T, ...]
         before = torch.full_like(current[0], start)
+        membranes = _steps_like(before, len(current))  # [T, ...], before the reset
+        spikes = _steps_like(before, len(current))  # [T, ...]
         fired = None
         for arriving, membrane, spike in zip(current, membranes, spikes, strict=True):
             _step(before, fired, arriving, beta, threshold, membrane, spike)
@@ -111,8 +111,8 @@ def integrate(current: Tensor, start: float, beta: float, threshold: float) -> T
 
     Without gradients: nothing is kept but one membrane potential a neuron.
     """
-    spikes = _contiguous_like(current)
     membrane = torch.full_like(current[0], start)
+    spikes = _steps_like(membrane, len(current))
     fired = None
     for arriving, spike in zip(current, spikes, strict=True):
         _step(membrane, fired, arriving, beta, threshold, membrane, spike)
@@ -120,9 +120,9 @@ def integrate(current: Tensor, start: float, beta: float, threshold: float) -> T
     return spikes
 
 
-def _contiguous_like(current: Tensor) -> Tensor:
-    """Uninitialised, of the same shape and precision; memory for each step, also if expanded."""
-    return torch.empty(current.shape, dtype=current.dtype, device=current.device)
+def _steps_like(one: Tensor, timesteps: int) -> Tensor:
+    """Uninitialised [T, ...] for steps of this shape, precision and layout, one after the other."""
+    return one.new_empty_strided((timesteps, *one.shape), (one.numel(), *one.stride()))
 
 
 def _step(
