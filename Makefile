@@ -82,6 +82,7 @@ reproduce: $(ENV)
 	$(BIN)/python -m sparq_utils results
 
 bench: $(ENV)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks
 
 lock: $(ENV)

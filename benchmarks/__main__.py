@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.timing import Row, run
+from benchmarks.timing import Row, run, verify
 
 BUILD = Path(__file__).resolve().parent.parent / "_build"
 
@@ -25,6 +25,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("words", nargs="*", help="only rows whose name or peer has one of these")
     parser.add_argument("--seconds", type=float, default=6.0, help="about so long a row")
+    parser.add_argument("--check", action="store_true", help="compare results, time nothing")
     parser.add_argument("--list", action="store_true", help="name the rows, run nothing")
     options = parser.parse_args()
     try:
@@ -47,12 +48,18 @@ def main() -> int:
     rows, failed = [], 0
     for case in cases:
         try:
+            if options.check:
+                verify(case)
+                print(f"same  {case.name} | {case.peer}", flush=True)
+                continue
             rows.append(run(case, options.seconds))
         except Exception as error:  # a row that fails must not take the others along
             print(f"FAILED {case.name} | {case.peer}: {type(error).__name__}: {error}", flush=True)
             failed += 1
         else:
             print(line(rows[-1]), flush=True)
+    if options.check:
+        return int(failed > 0)
     write("bench.json", [asdict(row) for row in rows])
     if not options.words:
         write("bench-growth.json", growth.measure())

@@ -69,7 +69,7 @@ def same_logits(ours: Tensor, theirs: Tensor) -> None:
     """
     off = (ours - theirs).abs()
     scale = ours.std()
-    assert off.median() <= 1e-4 * scale, f"logits differ by {off.median():.2g} of {scale:.2g}"
+    assert off.median() <= 1e-2 * scale, f"logits differ by {off.median():.2g} of {scale:.2g}"
     agree = (ours.argmax(-1) == theirs.argmax(-1)).double().mean()
     assert agree >= 0.99, f"only {agree:.1%} of the predictions agree"
 
@@ -80,7 +80,7 @@ def training(peer: str, timesteps: int = 4, batch: int = 256) -> Contest:
     network = convert(
         ann("lenet5"), random_images("lenet5", 32, seed=2), timesteps, threshold="percentile"
     ).static()
-    network.train()
+    network.train().requires_grad_(True)
     for module in network.modules():
         if isinstance(module, LIF):
             module.surrogate = fast_sigmoid if peer == SNNTORCH else triangular

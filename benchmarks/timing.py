@@ -13,12 +13,13 @@ ROUND_SECONDS = 0.02
 class Contest:
     """Our way and the peer's, both ready to run, and a check of what they return.
 
-    `theirs` may be a limit in seconds. `check(ours, theirs)` raises `AssertionError` unless both
+    Either may be a number instead, taken as seconds: a limit, or something else that was measured
+    and is to be compared. `check(ours, theirs)` raises `AssertionError` unless both
     computed the same thing. The ratio of times is divided by `promised`, a speed-up that is
     expected anyway.
     """
 
-    ours: Callable[[], object]
+    ours: Callable[[], object] | float
     theirs: Callable[[], object] | float
     check: Callable[[object, object], None]
     promised: float = 1.0
@@ -48,12 +49,16 @@ class Row:
     peer_ms: float
 
 
+def verify(case: Case) -> Contest:
+    """Prepare a case, run each way once, and check that both computed the same thing."""
+    contest = case.prepare()
+    contest.check(*(way() if callable(way) else way for way in (contest.ours, contest.theirs)))
+    return contest
+
+
 def run(case: Case, seconds: float, rounds: tuple[int, int] = (3, 60)) -> Row:
     """Check a case, then time it for about so many seconds."""
-    contest = case.prepare()
-    theirs = contest.theirs() if callable(contest.theirs) else contest.theirs
-    contest.check(contest.ours(), theirs)  # also warms both up
-    del theirs
+    contest = verify(case)  # also warms both up
     ours, theirs = _alternate(contest.ours, contest.theirs, seconds, rounds)
     ratios = [b / a / contest.promised for a, b in zip(ours, theirs, strict=True)]
     low, *_, high = statistics.quantiles(ratios, n=10, method="inclusive")
@@ -70,7 +75,7 @@ def run(case: Case, seconds: float, rounds: tuple[int, int] = (3, 60)) -> Row:
 
 
 def _alternate(
-    ours: Callable[[], object],
+    ours: Callable[[], object] | float,
     theirs: Callable[[], object] | float,
     seconds: float,
     rounds: tuple[int, int],
