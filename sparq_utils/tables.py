@@ -42,9 +42,6 @@ LABELS = {
 EMPTY = "\N{EN DASH}"
 """A cell with nothing to show: not recorded, or not printed."""
 
-HEADLINE = ("snn", "qdsnn-0.6-0.7")
-"""The two variants whose ratio is the paper's headline."""
-
 
 @dataclass(frozen=True)
 class Measured:
