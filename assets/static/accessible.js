@@ -12,6 +12,8 @@ document.addEventListener("DOMContentLoaded", () => {
   all(".pst-scrollable-table-container, div.cell_output table.dataframe, .bd-content pre", (box) => {
     if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
   });
+  // the corner of a table heads nothing
+  all("article th:empty", (corner) => corner.replaceWith(document.createElement("td")));
   // "Show code cell output" is a better name than the label that hides it
   all("summary[aria-label]", (summary) => summary.removeAttribute("aria-label"));
   // doc-biblioentry was taken out of ARIA; the entries are items of a list
