@@ -7,6 +7,7 @@ same states exactly.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import gcd
 from operator import gt
 
 import numpy as np
@@ -172,13 +173,19 @@ def learn(
     states = bins + size * np.arange(trace.exits)[:, None]  # [exits, samples]
     progress = Progress(trace, objective, learning, bin_edges)
     eta, gamma = learning.eta, objective.gamma
-    # Plain lists: indexing a NumPy array number by number would take most of the time.
     explored = np.where(draws < epsilon[:, None] / 2, LEAVE, CONTINUE)
-    actions = np.where(draws < epsilon[:, None], explored, GREEDY).tolist()
-    visited, rewards = states.T[images].tolist(), objective.rewards(trace).T[images].tolist()
+    actions = np.full((learning.episodes, trace.exits), LEAVE)  # at the last exit not read
+    actions[:, :last] = np.where(draws < epsilon[:, None], explored, GREEDY)
+    # Plain lists: indexing a NumPy array number by number would take most of the time. One an
+    # exit, not one an episode: so many new lists would set off the garbage collector.
+    visited, rewards, actions = (
+        zip(*values.tolist(), strict=True)
+        for values in (states[:, images], objective.rewards(trace)[:, images], actions.T)
+    )
     q_continue = [0.0] * (size * trace.exits)
     q_leave = q_continue[:]  # at the last exit nothing continues: 0 there is never read
     exits = []
+    stride = gcd(learning.check_every, learning.record_every)  # in between there is no look
     episodes = enumerate(zip(visited, rewards, actions, strict=True), 1)
     for episode, (state, reward, action) in episodes:
         index = 0
@@ -196,7 +203,7 @@ def learn(
             here = ahead
         q_leave[here] += eta * (reward[index] - q_leave[here])
         exits.append(index)
-        if progress.stop(episode, q_continue, q_leave):
+        if not episode % stride and progress.stop(episode, q_continue, q_leave):
             break
     left = np.array(exits)
     return progress.finish(left.size, _visits(bins[:, images[: left.size]], left, size))
