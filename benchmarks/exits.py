@@ -35,7 +35,7 @@ def cases() -> Iterator[Case]:
             floor,
             lambda b=batch: int8(b),
         )
-    for name, count in (("lenet5", 500), ("alexnet", 8)):
+    for name, count in (("lenet5", 2000), ("alexnet", 64)):
         yield Case(
             f"recording with exact counts, {name}, T=4",
             "plain inference",
