@@ -113,8 +113,8 @@ def _lenet() -> dict[str, Profile]:
 def _cifar10() -> dict[str, Profile]:
     """Profiles for AlexNet on CIFAR-10; labels are smoothed for the same reason as LeNet-5's."""
     ann = Recipe(
-        38, learning_rate=2e-3, weight_decay=0.05, warmup_epochs=1, label_smoothing=0.1,
-        augment="flip-crop", small_size=24, small_epochs=14, precision="bfloat16", compile=True,
+        32, learning_rate=2e-3, weight_decay=0.05, warmup_epochs=1, label_smoothing=0.1,
+        augment="flip-crop", small_size=24, small_epochs=12, precision="bfloat16", compile=True,
         exit_weights=(0.3, 0.5, 1.0),
     )  # fmt: skip
     qat = Recipe(
@@ -126,7 +126,7 @@ def _cifar10() -> dict[str, Profile]:
     return {
         "smoke": Profile(short, tune, 8, 64, 20, 10),
         "book": Profile(short, tune, 8, 256, 50, 0),
-        "full": Profile(ann, qat, qat_images=24_000, conversions=100),
+        "full": Profile(ann, qat, qat_images=16_000, conversions=100),
     }
 
 

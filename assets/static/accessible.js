@@ -9,11 +9,21 @@ document.addEventListener("DOMContentLoaded", () => {
     landmark.append(logo);
   });
   // what scrolls sideways can be reached, and so scrolled, with the keyboard
-  all(".pst-scrollable-table-container, div.cell_output table.dataframe, .bd-content pre", (box) => {
+  const boxes = ".pst-scrollable-table-container, div.cell_output table.dataframe, .bd-content pre";
+  const reachable = () => all(boxes, (box) => {
     if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+    else box.removeAttribute("tabindex");
   });
+  reachable();
+  addEventListener("load", () => { // by now fonts and formulas have their widths
+    reachable();
+    window.MathJax?.startup?.promise?.then(reachable);
+  });
+  addEventListener("resize", reachable);
   // the corner of a table heads nothing
-  all("article th:empty", (corner) => corner.replaceWith(document.createElement("td")));
+  all("article th", (corner) => {
+    if (!corner.textContent.trim()) corner.replaceWith(document.createElement("td"));
+  });
   // "Show code cell output" is a better name than the label that hides it
   all("summary[aria-label]", (summary) => summary.removeAttribute("aria-label"));
   // doc-biblioentry was taken out of ARIA; the entries are items of a list
