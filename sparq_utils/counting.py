@@ -202,7 +202,10 @@ class SpikeCounter:
             *fans.shape[:2], -1
         )  # [columns, C, positions], [columns, F, 1] for features
         alike = bool((fans == fans[:, :1]).all())  # every channel has the same fan-out
-        weights = (fans[:, 0] if alike else fans.flatten(1)).T.contiguous()
+        # No sum can exceed what all neurons firing at once trigger: exact in float32 below 2**24,
+        # in float64 below 2**53.
+        exact = torch.float32 if fans.sum((1, 2)).max() < 2**24 else torch.float64
+        weights = (fans[:, 0] if alike else fans.flatten(1)).T.contiguous().to(exact)
 
         def count(_layer: nn.Module, _inputs: tuple[Tensor], spikes: Tensor) -> None:
             spikes = spikes.detach().float()  # [T*B, C, ...]
@@ -213,7 +216,7 @@ class SpikeCounter:
             else:  # sums over channels by matrix product: integers, exact in float32
                 ones = spikes.new_ones(1, spikes.shape[1])
                 arrivals = (ones @ spikes.flatten(2)).squeeze(1)  # [T*B, positions]
-            counted = arrivals.double() @ weights.to(spikes.device)  # exact below 2**53
+            counted = arrivals.to(exact) @ weights.to(spikes.device)  # [T*B, columns]
             steps = counted.long().cpu().unflatten(0, (self.timesteps, -1))  # [T, b, columns]
             self._found.setdefault(source, []).append(steps)
 

@@ -111,7 +111,9 @@ def _through(
     for inside, features in arriving:
         features = network.stages[index](features)  # [T*b, ...]
         steps = features.unflatten(0, (network.timesteps, -1))  # [T, b, ...]
-        logits = network.heads[index](features).unflatten(0, (network.timesteps, -1)).mean(0)
+        logits = network.heads[index](features)  # [T*b, classes]
+        if network.timesteps > 1:
+            logits = logits.unflatten(0, (network.timesteps, -1)).mean(0)  # [b, classes]
         sure, best = logits.float().softmax(-1).max(-1)  # [b]
         if inside is None:
             inside = torch.arange(seen, seen + len(best), device=best.device)

@@ -14,17 +14,21 @@ import torch
 from torch import Tensor, nn
 
 Surrogate = Callable[[Tensor, float], Tensor]
+"""dS/dU from the distance U - theta, which may be overwritten, and theta.
+
+Fresh memory for as many numbers costs more than computing them.
+"""
 
 
 def triangular(distance: Tensor, threshold: float) -> Tensor:
     """Surrogate dS/dU: a triangle of area 1 and half-width theta around the threshold."""
     height = 1 / threshold
-    return distance.abs().mul_(-(height**2)).add_(height).clamp_(min=0)
+    return distance.abs_().mul_(-(height**2)).add_(height).clamp_(min=0)
 
 
 def fast_sigmoid(distance: Tensor, threshold: float) -> Tensor:
     """Surrogate dS/dU of `snntorch.surrogate.fast_sigmoid(slope=25)`."""
-    return distance.abs().mul_(25).add_(1).square_().reciprocal_()
+    return distance.abs_().mul_(25).add_(1).square_().reciprocal_()
 
 
 class _Integrate(torch.autograd.Function):
