@@ -29,12 +29,12 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="name the rows, run nothing")
     options = parser.parse_args()
     try:
-        from benchmarks import exits, growth, inference, policies, process
+        from benchmarks import exits, growth, inference, pipeline, policies, process
     except ModuleNotFoundError as error:
         print(f"{error}; install the peers: 'make bench' does, or\n  python -m pip install "
               "--no-deps -r benchmarks/requirements.txt", file=sys.stderr)  # fmt: skip
         return 2
-    modules = (inference, exits, policies, process)
+    modules = (inference, exits, pipeline, policies, process)
     cases = [
         case
         for case in chain.from_iterable(module.cases() for module in modules)

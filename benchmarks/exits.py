@@ -72,7 +72,7 @@ def staged(name: str, batch: int) -> Contest:
 
     with torch.no_grad():
         left_at = staged_inference(network, images, THRESHOLDS).exit
-    return Contest(ours, theirs, check, promised=_promise(network, left_at))
+    return Contest(ours, theirs, check, promised=promise(network, left_at))
 
 
 def _columns(answers: Answers) -> Tensor:
@@ -80,7 +80,7 @@ def _columns(answers: Answers) -> Tensor:
     return torch.stack([answers.prediction, answers.exit])
 
 
-def _promise(network: EarlyExitNetwork, left_at: Tensor) -> float:
+def promise(network: EarlyExitNetwork, left_at: Tensor) -> float:
     """MACs of the plain network over the mean MACs of images that leave at these exits."""
     counts = static_counts(network)
     macs = {part: count.dense_macs for part, count in counts.items()}

@@ -6,10 +6,12 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from benchmarks.models import random_images, snn
+from benchmarks.exits import THRESHOLDS, promise
+from benchmarks.models import dynamic_ann, random_images, snn
 from benchmarks.peers import Twin, snntorch_loop, spikingjelly_multistep
 from benchmarks.timing import once
 from sparq_utils.conversion import convert
+from sparq_utils.exits import staged_inference
 from sparq_utils.networks import EarlyExitNetwork, leaves
 
 WAYS = {"ours": None, "snnTorch": snntorch_loop, "SpikingJelly": spikingjelly_multistep}
@@ -26,7 +28,40 @@ def measure(rounds: int = 3) -> list[dict]:
         label = f"{name}, T={timesteps}"
         for kind, seconds in _by_kind(snn(name, timesteps), random_images(name, batch), rounds):
             rows.append({"figure": "floor", "x": label, "way": kind, "ms": seconds * 1e3 / batch})
+    for name in ("lenet5", "alexnet"):
+        for batch in (1, 256):
+            for way, speed_up in _staged(name, batch, 10 * rounds).items():
+                label = f"{name}, batch {batch}"
+                rows.append({"figure": "staged", "x": label, "way": way, "times": speed_up})
     return rows
+
+
+@torch.no_grad()
+def _staged(name: str, batch: int, rounds: int) -> dict[str, float]:
+    """How many times as fast as the full network staged inference can be.
+
+    By its MACs, and by the time of its layers alone, each on as many images as reach it.
+    """
+    images = random_images(name, max(batch, 32))
+    network = dynamic_ann(name, THRESHOLDS, images)
+    full = network.static()
+    left_at = staged_inference(network, images, THRESHOLDS).exit  # [B]
+
+    def seconds(layers: nn.Module, x: Tensor) -> float:
+        return sorted(once(partial(layers, x)) for _ in range(rounds))[rounds // 2]
+
+    spent, features = 0.0, images[:batch]
+    for index, (stage, head) in enumerate(zip(network.stages, network.heads, strict=True)):
+        reached = (left_at >= index).double().mean().item()
+        inside = features[: max(1, round(reached * batch))]  # [b, ...], or one image at a time
+        share = reached * batch / len(inside)
+        arrived = stage(inside)
+        spent += share * (seconds(stage, inside) + seconds(head, arrived))
+        features = arrived
+    return {
+        "promised by MACs": promise(network, left_at),
+        "allowed by its layers": seconds(full, images[:batch]) / spent,
+    }
 
 
 def _points() -> Iterator[tuple[str, int, EarlyExitNetwork, Tensor]]:
