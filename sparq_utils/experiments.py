@@ -3,13 +3,13 @@
 For each seed: train the dynamic ANN (all exits jointly), convert it to a spiking network at T=32,
 fine-tune its T=4 conversion with INT8 fake quantisation and surrogate gradients, turn that into
 real INT8 kernels, and record a trace of every variant on test images (and, where there are exits
-to choose, on validation images). What is
-already there and whole is kept; a training that was interrupted goes on where it stopped.
+to choose, on validation images). What is already there and whole is kept; a training that was
+interrupted goes on where it stopped.
 """
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from sparq_utils import data
 from sparq_utils.conversion import ClipFloorShift, convert, fold_batch_norm
 from sparq_utils.networks import NETWORKS, EarlyExitNetwork
 from sparq_utils.quantization import load_int8, quantize_aware, save_int8, to_int8
+from sparq_utils.recipes import Experiment, Profile, find
 from sparq_utils.recording import record
 from sparq_utils.results import DYNAMIC, SPLITS, results_dir
 from sparq_utils.trace import load_trace, save_trace
@@ -35,110 +36,6 @@ CONVERSION_TIMESTEPS = (1, 2, 4, 8, 16, 32, 64)
 
 class ExperimentError(RuntimeError):
     """An experiment that cannot go on with what it finds."""
-
-
-@dataclass(frozen=True)
-class Profile:
-    """How much of an experiment to run.
-
-    `ann` trains the dynamic ANN with activations of `levels` steps; `qat` fine-tunes the spiking
-    INT8 network. `train_images`, `qat_images` and `images` cap the images to train on, of those
-    the ones to fine-tune on, and the images to validate and test on (None: all). `conversions`
-    images compare conversion methods over T (0: leave that out).
-    """
-
-    ann: Recipe
-    qat: Recipe
-    levels: int = 8
-    train_images: int | None = None
-    images: int | None = None
-    conversions: int = 1000
-    qat_images: int | None = None
-
-    def take(self, splits: data.Splits) -> data.Splits:
-        """The first images of each split, as many as this profile uses."""
-        return data.Splits(
-            splits.train.take(self.train_images),
-            splits.validation.take(self.images),
-            splits.test.take(self.images),
-        )
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """A network on a data set, and the profiles it runs under."""
-
-    name: str
-    network: str
-    data: str
-    profiles: dict[str, Profile]
-
-
-def _mnist(ann: Recipe, qat: Recipe) -> dict[str, Profile]:
-    """Profiles for a small network on MNIST; `full` trains as given."""
-    short = replace(ann, epochs=4, batch_size=64, augment="none", compile=False)
-    tune = replace(qat, epochs=1, batch_size=64, augment="none")
-    return {
-        "smoke": Profile(replace(short, epochs=1), tune, 8, 500, 100, 20),
-        "book": Profile(short, tune, 8, 8_000, 1_000, 200),
-        "full": Profile(ann, qat),
-    }
-
-
-def _mlp() -> dict[str, Profile]:
-    """Profiles for the MLP: the paper's recipe with small affine distortions of the digits."""
-    return _mnist(
-        Recipe(30, learning_rate=3e-3, augment="affine", compile=True),
-        Recipe(6, learning_rate=5e-4, mixup_alpha=0.0, augment="affine"),
-    )
-
-
-def _lenet() -> dict[str, Profile]:
-    """Profiles for LeNet-5.
-
-    Mixup costs this small network accuracy; smoothed labels keep its confidences modest instead,
-    so that few wrong answers pass a threshold of 0.6.
-    """
-    return _mnist(
-        Recipe(
-            40, learning_rate=3e-3, mixup_alpha=0.0, label_smoothing=0.1, augment="affine",
-            compile=True, exit_weights=(0.5, 0.5, 1.0),
-        ),
-        Recipe(
-            4, learning_rate=5e-4, mixup_alpha=0.0, label_smoothing=0.1, augment="affine",
-        ),
-    )  # fmt: skip
-
-
-def _cifar10() -> dict[str, Profile]:
-    """Profiles for AlexNet on CIFAR-10; labels are smoothed for the same reason as LeNet-5's."""
-    ann = Recipe(
-        32, learning_rate=2e-3, weight_decay=0.05, warmup_epochs=1, label_smoothing=0.1,
-        augment="flip-crop", small_size=24, small_epochs=12, precision="bfloat16", compile=True,
-        exit_weights=(0.3, 0.5, 1.0),
-    )  # fmt: skip
-    qat = Recipe(
-        1, batch_size=128, learning_rate=1e-4, mixup_alpha=0.0, augment="flip-crop",
-        precision="bfloat16", exit_weights=(0.3, 0.5, 1.0),
-    )  # fmt: skip
-    short = replace(ann, epochs=1, small_epochs=0, batch_size=16, warmup_epochs=0, compile=False)
-    tune = replace(qat, epochs=1, batch_size=16)
-    return {
-        "smoke": Profile(short, tune, 8, 64, 20, 10),
-        "book": Profile(short, tune, 8, 256, 50, 0),
-        "full": Profile(ann, qat, qat_images=16_000, conversions=100),
-    }
-
-
-EXPERIMENTS = {
-    experiment.name: experiment
-    for experiment in (
-        Experiment("mlp-mnist", "mlp", "MNIST", _mlp()),
-        Experiment("lenet-mnist", "lenet5", "MNIST", _lenet()),
-        Experiment("alexnet-cifar10", "alexnet", "CIFAR-10", _cifar10()),
-    )
-}
-"""The experiments by name."""
 
 
 def run(
@@ -167,16 +64,6 @@ def run(
         ann = load_ann(folder / "seed-0" / "ann.safetensors", experiment, chosen.levels)
         _compare_conversions(ann, splits, chosen.conversions, folder / "conversion.json")
     return folder
-
-
-def find(name: str, profile: str) -> tuple[Experiment, Profile]:
-    """An experiment and one of its profiles; raises `ValueError` for an unknown one."""
-    if name not in EXPERIMENTS:
-        raise ValueError(f"unknown experiment '{name}'; choose one of {', '.join(EXPERIMENTS)}")
-    profiles = EXPERIMENTS[name].profiles
-    if profile not in profiles:
-        raise ValueError(f"unknown profile '{profile}'; choose one of {', '.join(profiles)}")
-    return EXPERIMENTS[name], profiles[profile]
 
 
 def run_seed(

@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file
 
 from sparq_utils import data, experiments
-from sparq_utils.experiments import ExperimentError, Profile, find, load_ann, run_seed
+from sparq_utils.experiments import ExperimentError, load_ann, run_seed
+from sparq_utils.recipes import Profile, find
 from sparq_utils.results import DYNAMIC, SPLITS, TRACES
 from sparq_utils.trace import TraceError, load_trace
 from sparq_utils.training import CheckpointError, Recipe

@@ -74,7 +74,7 @@ LAYERS = [
     {"networks", "data", "trace", "pooling"},
     {"encoding", "spiking", "conversion", "exits", "training", "quantization", "counting",
      "policies", "optimum", "qlearning", "environment", "energy", "paper", "snntorch_twin"},
-    {"recording", "results"},
+    {"recording", "results", "recipes"},
     {"experiments"},
     {"__main__"},
 ]  # fmt: skip
