@@ -85,7 +85,7 @@ def train(
     """Train all exits jointly, in place; the learning curve, a dict an epoch.
 
     With a `checkpoint` path the state is saved there after every epoch, and training goes on
-    from it if it exists: `CheckpointError` if it is damaged or of another network or recipe.
+    from it if it exists: `CheckpointError` if it is damaged or of another network, data or recipe.
     Each epoch's dict holds `epoch`, `loss`, `rate` and `accuracy` (validation, one an exit).
     """
     accelerator = Accelerator()
@@ -94,7 +94,8 @@ def train(
     wrapped, optimizer = accelerator.prepare(network, optimizer)
     if recipe.compile and shutil.which("c++"):
         wrapped = torch.compile(wrapped, dynamic=False)
-    history = _resume(checkpoint, network, optimizer, recipe, seed, accelerator.device)
+    identity = _identity(network, training, recipe, seed)
+    history = _resume(checkpoint, network, optimizer, identity, accelerator.device)
     for epoch in range(len(history), recipe.epochs):
         bar = tqdm(
             total=len(training) // recipe.batch_size,
@@ -109,7 +110,7 @@ def train(
         bar.set_postfix(loss=f"{loss:.3f}", validation=" ".join(f"{a:.4f}" for a in scores))
         bar.close()
         if checkpoint and accelerator.is_main_process:
-            _save(Path(checkpoint), network, optimizer, recipe, seed, history)
+            _save(Path(checkpoint), network, optimizer, identity, history)
     network.eval()
     return history
 
@@ -146,7 +147,8 @@ def _epoch(
     total = torch.zeros((), device=accelerator.device)
     network.train()
     with torch.random.fork_rng():
-        torch.manual_seed(1_000_003 * seed + epoch)  # dropout knows no other generator
+        # dropout knows no other generator; each process drops others
+        torch.manual_seed((rank << 40) + 1_000_003 * seed + epoch)
         for step in range(steps):
             for group in optimizer.param_groups:
                 group["lr"] = recipe.rate(epoch * steps + step, steps)
@@ -234,18 +236,23 @@ def accuracy(
     return (right / len(images)).tolist()
 
 
-def _identity(network: EarlyExitNetwork, recipe: Recipe, seed: int) -> dict:
+def _identity(network: EarlyExitNetwork, training: Images, recipe: Recipe, seed: int) -> dict:
     """What a checkpoint must agree with to be resumed."""
     names = [f"{n} {list(p.shape)}" for n, p in network.named_parameters()]
-    return {"recipe": json.dumps(asdict(recipe)), "seed": seed, "parameters": names}
+    return {
+        "network": network.name,
+        "parameters": names,
+        "data": f"{training.provenance}, {len(training)} images",
+        "recipe": json.dumps(asdict(recipe)),
+        "seed": seed,
+    }
 
 
 def _save(
     path: Path,
     network: EarlyExitNetwork,
     optimizer: torch.optim.Optimizer,
-    recipe: Recipe,
-    seed: int,
+    identity: dict,
     history: list[dict],
 ) -> None:
     """Write the state after an epoch; an interrupted write leaves the previous one whole."""
@@ -253,7 +260,7 @@ def _save(
     partial = path.with_suffix(".partial")
     torch.save(
         {
-            "identity": _identity(network, recipe, seed),
+            "identity": identity,
             "network": network.state_dict(),
             "optimizer": optimizer.state_dict(),
             "history": history,
@@ -267,8 +274,7 @@ def _resume(
     path: str | Path | None,
     network: EarlyExitNetwork,
     optimizer: torch.optim.Optimizer,
-    recipe: Recipe,
-    seed: int,
+    identity: dict,
     device: torch.device,
 ) -> list[dict]:
     """Load the state of an interrupted run, if there is one; its learning curve so far."""
@@ -276,12 +282,12 @@ def _resume(
         return []
     try:
         state = torch.load(path, map_location=device, weights_only=True)
-        identity, history = dict(state["identity"]), list(state["history"])
+        found, history = dict(state["identity"]), list(state["history"])
     except Exception as error:  # damaged archives fail in many ways
         kind = type(error).__name__  # their texts run over many lines
         raise CheckpointError(f"{path} is no usable checkpoint ({kind}); delete it") from error
-    for key, expected in _identity(network, recipe, seed).items():
-        if identity.get(key) != expected:
+    for key, expected in identity.items():
+        if found.get(key) != expected:
             raise CheckpointError(f"{path} belongs to a run with another {key}; delete it or use "
                                   "another path")  # fmt: skip
     try:

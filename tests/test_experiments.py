@@ -171,7 +171,7 @@ def test_weights_of_another_network_are_refused(folder, splits, tmp_path_factory
     for name, told in (
         ("ann.safetensors", "another network than mlp"),
         ("qdsnn.safetensors", "holds lenet5 with 3 exits at T=4, expected mlp"),
-        ("ann.pt", "belongs to a run with another parameters"),
+        ("ann.pt", "belongs to a run with another network"),
     ):
         ours = (folder / name).read_bytes()
         (folder / name).write_bytes((lenet / name).read_bytes())

@@ -27,8 +27,8 @@ def build(seed=0):
     return tiny(lambda: ClipFloorShift(4), dropout=0.3, seed=seed)
 
 
-def run(network, recipe=RECIPE, checkpoint=None, seed=0):
-    return train(network, TRAIN, VALIDATION, recipe, seed, checkpoint, progress=False)
+def run(network, recipe=RECIPE, checkpoint=None, seed=0, training=TRAIN):
+    return train(network, training, VALIDATION, recipe, seed, checkpoint, progress=False)
 
 
 def same(first, second):
@@ -130,6 +130,7 @@ def test_the_seed_decides_and_global_generators_do_not(tmp_path):
         ({"recipe": replace(RECIPE, learning_rate=0.02)}, "another recipe"),
         ({"seed": 1}, "another seed"),
         ({"network": tiny()}, "another parameters"),
+        ({"training": TRAIN.take(64)}, "another data"),
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused(tmp_path, change, message):
