@@ -141,7 +141,7 @@ MEMORY_MODELS = {model.name: model for model in (STEP_BY_STEP, LAYER_BY_LAYER, E
 - "step-by-step", the default: the whole network advances one timestep at a time, as a
   snnTorch loop and most spiking chips do. A network of 36 MB does not stay on an edge chip
   between two steps, so its weights are fetched, and its potentials read and written, at every
-  step. It is the schedule least kind to a spiking network; a conclusion in its favour stands.
+  step. It is unkind to networks with many timesteps.
 - "layer-by-layer": each layer runs all its timesteps before the next begins, as this package
   executes it: weights are fetched once and a potential lives in a register meanwhile.
 - "event-driven": every spike fetches the weights of the connections it reaches.

@@ -124,7 +124,7 @@ function announcer() {
 }
 /** A table; cells hold text or nodes, the first of each row is its header. */
 function table(caption, head, rows) {
-  return h("table", { class: "sq-table" }, h("caption", {}, caption),
+  return h("table", { class: "sq-table" }, h("caption", {}, h("span", {}, caption)),
     h("thead", {}, h("tr", {}, ...head.map((name) => h("th", { scope: "col" }, name)))),
     h("tbody", {}, ...rows.map((row) => h("tr", {}, ...row.map((cell, i) =>
       i ? h("td", {}, cell) : h("th", { scope: "row" }, cell))))));

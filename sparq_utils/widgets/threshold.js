@@ -120,6 +120,7 @@ async function build({ model, root }) {
   const axis = choice({ label: "Cost axis", options: [["energy", "Energy"], ["operations", "Synaptic operations"]], value: model.get("axis"),
     change: (value) => send(model, { axis: value }) });
   const paper = check({ label: "Draw the paper's points", value: model.get("show_paper"), change: (value) => send(model, { show_paper: value }) });
+  paper.row.hidden = !about.some((one) => one.paper.length);
   const prices = priceControls(model);
   root.append(h("div", { class: "sq-bar-of-controls" }, network.row, axis.row, paper.row), headline.node,
     h("div", { class: "sq-columns" }, h("div", {}, plot.svg), main), below, prices.node, spoken.node);
@@ -193,7 +194,7 @@ function policyRows(state, model) {
   const papers = state.papers.map((one) => [h("span", {}, key(one.letter, true), one.name), `${one.accuracy.toFixed(2)} %`,
     one.energy_j ? metric(one.energy_j, "J") : "\u2013", one.synaptic_ops ? metric(one.synaptic_ops) : "\u2013", "\u2013"]);
   return {
-    node: table("Policies side by side (circles: ours; squares: printed in the paper)",
+    node: table(papers.length ? "Policies side by side (circles: ours; squares: printed in the paper)" : "Policies side by side",
       ["Policy", "Accuracy", "Energy", "Operations", "Speed-up"], [...rows.map(({ cells }) => cells), ...papers]),
     show: () => rows.forEach(({ one: { point }, cells }) => {
       [percent(point.accuracy), metric(point.energy_j, "J"), metric(point.synaptic_ops), `${point.speed_up.toFixed(2)} \u00d7`]
