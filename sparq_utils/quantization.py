@@ -135,6 +135,7 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=UserWarning, module="torch")
+        warnings.filterwarnings("ignore", message=".*quantized tensor creation functions")
         yield
 
 
@@ -224,7 +225,8 @@ def load_int8(path: str | Path) -> EarlyExitNetwork:
                 if layer["kind"] in ("conv", "linear"):
                     layer["weight"] = file.get_tensor(f"{number}.weight")
                     layer["bias"] = file.get_tensor(f"{number}.bias")
-        return _build_int8(described)
+        with _quiet():
+            return _build_int8(described)
     except (
         *(SafetensorError, KeyError, TypeError, ValueError),
         *(AttributeError, IndexError, RuntimeError),  # what impossible descriptions raise

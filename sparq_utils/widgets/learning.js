@@ -9,7 +9,7 @@ async function build({ model, root }) {
     input: (snapshot) => send(model, { snapshot }) });
   const headline = tiles(["Mean reward", "Share of the optimum", ...Array.from({ length: exits - 1 }, (_, i) => `Implied threshold, exit ${i + 1}`)]);
   const boxes = [], name = (bin) => `${bin ? edges[bin - 1] : 0} to ${bin < edges.length ? edges[bin] : 1}`;
-  const map = h("table", { class: "sq-map" }, h("caption", {}, "Value of leaving minus value of going on, by exit and confidence"),
+  const map = h("table", { class: "sq-map" }, h("caption", {}, h("span", {}, "Value of leaving minus value of going on, by exit and confidence")),
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "confidence from"), ...Array.from({ length: bins }, (_, bin) => h("th", { scope: "col" }, String(bin ? edges[bin - 1] : 0))))),
     h("tbody", {}, ...Array.from({ length: exits - 1 }, (_, exit) => h("tr", {}, h("th", { scope: "row" }, `exit ${exit + 1}`),
       ...Array.from({ length: bins }, (__, bin) => {

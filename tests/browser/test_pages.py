@@ -55,7 +55,7 @@ def test_a_page_opens_offline_without_errors(page, site, path):
     assert [problem for problem in page.problems if KNOWN not in problem] == []
     formulas = page.locator("article .math")
     assert page.locator("article mjx-container svg").count() >= formulas.count()
-    assert page.locator("article mjx-merror").count() == 0
+    assert page.locator("article mjx-merror, article [data-mml-node=merror]").count() == 0
     assert page.locator(".static-widget-error").count() == 0
     names = {url.removeprefix(site).split("?")[0].split("#")[0] for url in loaded}
     files = [HTML / name for name in names if (HTML / name).is_file()]
