@@ -148,7 +148,7 @@ function ticks(low, high, log, count = 5) {
   return found.filter((value) => value >= low * (1 - 1e-9) - (log ? 0 : 1e-9) && value <= high * (1 + 1e-9) + (log ? 0 : 1e-9));
 }
 /** An SVG plot with axes that can be redrawn: frame.axes({x, y}) gives the scales px, py. */
-function frame({ title, width = 520, height = 320, left = 66, right = 16, top = 14, bottom = 46 }) {
+function frame({ title, width = 520, height = 320, left = 80, right = 16, top = 14, bottom = 46 }) {
   const id = uid();
   const grid = s("g", { class: "sq-axis" }), marks = s("g");
   const svg = s("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-labelledby": id, class: "sq-plot" },
@@ -170,7 +170,7 @@ function frame({ title, width = 520, height = 320, left = 66, right = 16, top = 
     }
     grid.append(
       s("text", { x: (left + width - right) / 2, y: height - 7, "text-anchor": "middle", class: "sq-name" }, x.name),
-      s("text", { transform: `translate(13 ${(top + height - bottom) / 2}) rotate(-90)`, "text-anchor": "middle", class: "sq-name" }, y.name));
+      s("text", { transform: `translate(11 ${(top + height - bottom) / 2}) rotate(-90)`, "text-anchor": "middle", class: "sq-name" }, y.name));
     return { px, py };
   }
   return { svg, marks, axes, left, right, top, bottom, width, height };

@@ -22,14 +22,14 @@ async function build({ model, root }) {
   const knobs = [
     ["current", "Input current I", 0, 2, 0.01, two], ["beta", "Decay \u03b2 a step", 0.5, 1, 0.01, two],
     ["threshold", "Threshold \u03b8", 0.1, 2, 0.01, two], ["start", "Start, as a share of \u03b8", 0, 1, 0.05, two],
-    ["timesteps", "Timesteps T", 1, 64, 1, String], ["current_steps", "Current lasts (steps)", 0, 64, 1, String],
+    ["timesteps", "Timesteps T", 1, 64, 1, String], ["current_steps", "Current lasts (steps)", 0, 64, 1, (steps) => (steps < model.get("timesteps") ? String(steps) : "all")],
   ].map(([name, label, min, max, step, text]) => [name, slider({ label, min, max, step, text, input: (value) => send(model, { [name]: value }) })]);
   const reset = choice({ label: "After a spike", options: [["subtract", "subtract \u03b8"], ["zero", "reset to 0"]],
     change: (value) => send(model, { reset: value }) });
-  const plot = frame({ title: "Membrane potential and spikes over time", height: 360, top: 44 });
+  const plot = frame({ title: "Membrane potential and spikes over time", height: 360, top: 44, right: 26 });
   const trace = s("path", { class: "sq-curve", stroke: "var(--exit-0)" }), dots = s("path", { class: "sq-dots", stroke: "var(--exit-0)" });
   const limit = s("path", { class: "sq-dash" }), name = s("text", { class: "sq-name" }, "\u03b8"), raster = s("path", { stroke: "var(--exit-2)", "stroke-width": 3 });
-  const heading = s("text", { x: 66, y: 12, class: "sq-name" }, "spikes");
+  const heading = s("text", { x: 80, y: 12, class: "sq-name" }, "spikes");
   plot.marks.append(limit, name, trace, dots, raster, heading);
   const headline = tiles(["Spikes", "Firing rate", "I / \u03b8, what a ReLU passes on", "Last potential"]);
   root.append(headline.node, h("div", { class: "sq-columns" }, h("div", {}, plot.svg,
