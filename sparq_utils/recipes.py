@@ -99,7 +99,7 @@ def _cifar10() -> dict[str, Profile]:
     return {
         "smoke": Profile(short, tune, 8, 64, 20, 10),
         "book": Profile(short, tune, 8, 256, 50, 0),
-        "full": Profile(ann, qat, qat_images=16_000, conversions=100),
+        "full": Profile(ann, qat, conversions=100),
     }
 
 
