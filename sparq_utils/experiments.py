@@ -157,9 +157,9 @@ def _qdsnn(
     if path.is_file():
         return _known_int8(path, ann)
     prepared = quantize_aware(convert(ann, timesteps=TIMESTEPS["qdsnn"]))
-    images = splits.train.take(profile.qat_images)
+    checkpoint = folder / "qat.pt"
     curve = train(
-        prepared, images, splits.validation, profile.qat, seed, folder / "qat.pt", progress
+        prepared, splits.train, splits.validation, profile.qat, seed, checkpoint, progress
     )
     network = to_int8(prepared)
     scores = {"fake": accuracy(prepared, splits.test), "int8": accuracy(network, splits.test)}

@@ -15,9 +15,9 @@ class Profile:
     """How much of an experiment to run.
 
     `ann` trains the dynamic ANN with activations of `levels` steps; `qat` fine-tunes the spiking
-    INT8 network. `train_images`, `qat_images` and `images` cap the images to train on, of those
-    the ones to fine-tune on, and the images to validate and test on (None: all). `conversions`
-    images compare conversion methods over T (0: leave that out).
+    INT8 network. `train_images` and `images` cap the images to train on, and to validate and
+    test on (None: all). `conversions` images compare conversion methods over T (0: leave that
+    out).
     """
 
     ann: Recipe
@@ -26,7 +26,6 @@ class Profile:
     train_images: int | None = None
     images: int | None = None
     conversions: int = 1000
-    qat_images: int | None = None
 
     def take(self, splits: data.Splits) -> data.Splits:
         """The first images of each split, as many as this profile uses."""
