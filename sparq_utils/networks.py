@@ -69,8 +69,17 @@ class EarlyExitNetwork(nn.Module):
 
     def forward_steps(self, images: Tensor) -> Tensor:
         """Logits of every exit at every timestep, [exits, T, B, classes]."""
-        logits = [self._steps(piece) for piece in self.pieces(images)]
-        return logits[0] if len(logits) == 1 else torch.cat(logits, 2)
+        found, done = None, 0
+        for piece in self.pieces(images):
+            logits = self._steps(piece)  # [exits, T, b, classes]
+            size = logits.shape[2]
+            if size == len(images):
+                return logits
+            if found is None:  # what each piece left behind would break up the memory for the next
+                found = logits.new_empty(*logits.shape[:2], len(images), *logits.shape[3:])
+            found[:, :, done : done + size] = logits
+            done += size
+        return found
 
     def pieces(self, images: Tensor) -> Iterator[Tensor]:
         """Encoded images, [b, ...] or [T*b, ...], at most :data:`PIECE_BYTES` a layer's output.
