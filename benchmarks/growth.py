@@ -40,7 +40,8 @@ def measure(rounds: int = 3) -> list[dict]:
 def _staged(name: str, batch: int, rounds: int) -> dict[str, float]:
     """How many times as fast as the full network staged inference can be.
 
-    By its MACs, and by the time of its layers alone, each on as many images as reach it.
+    By its MACs, and by the time of its layers alone, for as many images as inference takes at
+    once.
     """
     images = random_images(name, max(batch, 32))
     network = dynamic_ann(name, THRESHOLDS, images)
@@ -50,17 +51,16 @@ def _staged(name: str, batch: int, rounds: int) -> dict[str, float]:
     def seconds(layers: nn.Module, x: Tensor) -> float:
         return sorted(once(partial(layers, x)) for _ in range(rounds))[rounds // 2]
 
-    spent, features = 0.0, images[:batch]
+    piece = next(network.pieces(images[:batch]))  # [b, ...]
+    spent, features = 0.0, piece
     for index, (stage, head) in enumerate(zip(network.stages, network.heads, strict=True)):
+        arrived = stage(features)
         reached = (left_at >= index).double().mean().item()
-        inside = features[: max(1, round(reached * batch))]  # [b, ...], or one image at a time
-        share = reached * batch / len(inside)
-        arrived = stage(inside)
-        spent += share * (seconds(stage, inside) + seconds(head, arrived))
+        spent += reached * (seconds(stage, features) + seconds(head, arrived))
         features = arrived
     return {
         "promised by MACs": promise(network, left_at),
-        "allowed by its layers": seconds(full, images[:batch]) / spent,
+        "allowed by its layers": seconds(full, piece) / spent,
     }
 
 
