@@ -6,6 +6,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from benchmarks.exits import THRESHOLDS
 from benchmarks.models import ann, snn
 from benchmarks.timing import Case, Contest
 from sparq_utils import data
@@ -15,7 +16,6 @@ from sparq_utils.networks import EarlyExitNetwork
 from sparq_utils.quantization import load_int8
 from sparq_utils.results import results_dir
 
-THRESHOLDS = (0.6, 0.7)
 PEERS = {
     "plain FP32 ANN": lambda: fold_batch_norm(ann("alexnet")).static(),
     "plain FP32 SNN, T=32": lambda: snn("alexnet", 32),
