@@ -59,12 +59,12 @@ def results(
     ] = "step-by-step",
 ) -> None:
     """Our Tables 1 to 4 beside the paper's, from the recorded results."""
-    from sparq_utils.results import rows
-    from sparq_utils.tables import collect, table_1, table_2, table_3, table_4
+    from sparq_utils.measured import as_dicts, collect
+    from sparq_utils.tables import table_1, table_2, table_3, table_4
 
     ours, missing = collect()
     if as_json or not ours:
-        typer.echo(json.dumps(rows(constants=constants, memory=memory), indent=1))
+        typer.echo(json.dumps(as_dicts(constants=constants, memory=memory), indent=1))
         return
     tables = {
         "Table 1": table_1(ours),

@@ -5,26 +5,15 @@ come in both conventions of :mod:`sparq_utils.energy`; energies are *modelled*.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 import pandas as pd
 
 from sparq_utils import paper
-from sparq_utils.energy import EnergyConstants, MemoryModel, energy, operations
-from sparq_utils.policies import at_exit, outcome
-from sparq_utils.results import (
-    EXPERIMENTS,
-    ROWS,
-    SPLITS,
-    ResultsError,
-    leaving,
-    load,
-    seeds,
-    trace_path,
-)
-from sparq_utils.trace import ExitTrace
+from sparq_utils.energy import EnergyConstants, MemoryModel
+from sparq_utils.measured import Measured
+from sparq_utils.results import EXPERIMENTS, ROWS
 
 LABELS = {
     "ann": "ANN",
@@ -43,114 +32,7 @@ EMPTY = "\N{EN DASH}"
 """A cell with nothing to show: not recorded, or not printed."""
 
 
-@dataclass(frozen=True)
-class Measured:
-    """One row of a table as recorded: a test trace and its leaving exits for every seed."""
-
-    experiment: str
-    variant: str
-    traces: tuple[ExitTrace, ...]
-    leaving: tuple[np.ndarray, ...]
-
-    @property
-    def data(self) -> str:
-        """The data that was tested on, as its traces name it."""
-        return self.traces[0].measured_on.data
-
-    @property
-    def accuracy(self) -> np.ndarray:
-        """Percent right, one value a seed."""
-        pairs = zip(self.traces, self.leaving, strict=True)
-        return np.array([100 * outcome(*pair).accuracy for pair in pairs])
-
-    @property
-    def exit_shares(self) -> np.ndarray:
-        """Fraction of images that leave at each exit, mean over seeds: [exits]."""
-        pairs = zip(self.traces, self.leaving, strict=True)
-        return np.mean([outcome(*pair).exit_shares for pair in pairs], axis=0)
-
-    def synaptic_ops(self, convention: str = "fan-out") -> float:
-        """MACs and ACs an image, mean over images and seeds."""
-        return self._mean(lambda trace: sum(_counted(trace, convention)))
-
-    def lif_ops(self) -> float:
-        """Decays and comparisons an image (Eq. 9): two for each membrane update."""
-        return 2 * self._mean(lambda trace: trace.count("lif_updates"))
-
-    def energy_j(
-        self,
-        constants: EnergyConstants | str = "paper",
-        memory: MemoryModel | str = "step-by-step",
-        convention: str = "fan-out",
-    ) -> dict[str, float]:
-        """Modelled joules an image, by part: "synaptic", "lif", "memory"."""
-        parts = [
-            energy(trace, constants, memory, convention).mean_j(leaves)
-            for trace, leaves in zip(self.traces, self.leaving, strict=True)
-        ]
-        return {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
-
-    def class_shares(self) -> np.ndarray:
-        """Where each class leaves: fractions [classes, exits], each row summing to 1."""
-        return self._by_class(1)
-
-    def class_mix(self) -> np.ndarray:
-        """Who leaves at an exit: fractions [classes, exits], each column summing to 1.
-
-        A column of an exit at which nobody leaves is NaN.
-        """
-        return self._by_class(0)
-
-    def _by_class(self, axis: int) -> np.ndarray:
-        """Counts [classes, exits] over all seeds, divided by their sum along an axis."""
-        labels = np.concatenate([trace.labels for trace in self.traces])
-        counts = np.zeros((int(labels.max()) + 1, self.traces[0].exits))
-        np.add.at(counts, (labels, np.concatenate(self.leaving)), 1)
-        with np.errstate(invalid="ignore"):
-            return counts / counts.sum(axis=axis, keepdims=True)
-
-    def _mean(self, quantity: Callable[[ExitTrace], np.ndarray]) -> float:
-        """Mean over images and seeds of [exits, samples | 1] at the exit where each leaves."""
-        values = (np.broadcast_to(quantity(t), t.confidence.shape) for t in self.traces)
-        pairs = zip(values, self.leaving, strict=True)
-        return float(np.mean([at_exit(*pair).mean() for pair in pairs]))
-
-
 Found = Mapping[tuple[str, str], Measured]
-
-
-def _counted(trace: ExitTrace, convention: str) -> tuple[np.ndarray, np.ndarray]:
-    """MACs and ACs of a trace in a convention, [exits, samples | 1] each."""
-    counts = operations(trace, convention=convention)
-    return counts["mac_j"], counts["ac_j"]
-
-
-def measured(experiment: str, variant: str) -> Measured:
-    """A table's row from the recorded traces of every seed that has them.
-
-    Policies are chosen on the validation trace of the same seed. Raises
-    :class:`~sparq_utils.results.ResultsError` if nothing is recorded.
-    """
-    source, traces, leaves = ROWS.get(variant, variant), [], []
-    found = seeds(experiment)
-    ready = [s for s in found if trace_path(experiment, source, SPLITS[-1], s).is_file()]
-    for seed in ready or found:  # with none ready, loading says what is missing
-        test = load(experiment, source, "test", seed)
-        validation = load(experiment, source, "validation", seed) if test.exits > 1 else test
-        traces.append(test)
-        leaves.append(leaving(variant, validation, test, np.random.default_rng(seed)))
-    return Measured(experiment, variant, tuple(traces), tuple(leaves))
-
-
-def collect() -> tuple[dict[tuple[str, str], Measured], list[tuple[str, str]]]:
-    """Every row that is recorded, by (experiment, variant), and the rows that are not."""
-    found, missing = {}, []
-    for key in product(EXPERIMENTS, ROWS):
-        try:
-            found[key] = measured(*key)
-        except ResultsError:
-            missing.append(key)
-    return found, missing
 
 
 def network_label(found: Found, experiment: str) -> str:
@@ -293,9 +175,8 @@ def _printed_alexnet(table: list[dict], column: str) -> dict[tuple[str, str], st
 
 def _accuracy(row: Measured) -> str:
     """Mean accuracy and, for several seeds, its sample standard deviation."""
-    values = row.accuracy
-    spread = f" ± {values.std(ddof=1):.2f}" if len(values) > 1 else ""
-    return f"{values.mean():.2f}{spread}"
+    spread = f" ± {row.accuracy_std:.2f}" if len(row.traces) > 1 else ""
+    return f"{row.accuracy.mean():.2f}{spread}"
 
 
 def _ops_as_printed(row: Measured) -> str:

@@ -13,7 +13,7 @@ MODULES = {
     for path in ROOT.rglob("*.py")
 }
 LIGHT = {"trace", "policies", "optimum", "qlearning", "environment", "energy", "paper", "results",
-         "evidence", "plots"}  # fmt: skip
+         "measured", "tables", "evidence", "plots"}  # fmt: skip
 """Modules that must do without torch; with them, the audit and the widgets."""
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from make_trace import make_trace
 
-from sparq_utils import results
+from sparq_utils import measured, results
 from sparq_utils.energy import PAPER, energy
 from sparq_utils.optimum import exact_optimum
 from sparq_utils.policies import choose_thresholds, leave_at_thresholds, leave_by_table, outcome
@@ -69,7 +69,7 @@ def test_load(recorded):
 
 
 def test_rows_are_json_with_all_keys(recorded):
-    table = results.rows()
+    table = measured.as_dicts()
     assert [row["variant"] for row in table] == list(ROWS)
     assert json.loads(json.dumps(table)) == table
     for row in table:
@@ -84,7 +84,7 @@ def test_rows_are_json_with_all_keys(recorded):
 
 @pytest.mark.parametrize("variant", ROWS)
 def test_rows_choose_on_validation_and_report_on_test(recorded, variant):
-    (row,) = results.rows(["lenet-mnist"], variants=[variant])
+    (row,) = measured.as_dicts(["lenet-mnist"], variants=[variant])
     found, joules = [], []
     for seed in (0, 1, 12):
         validation, test = (recorded[ROWS[variant], split, seed] for split in SAMPLES)
@@ -113,27 +113,29 @@ def test_rows_choose_on_validation_and_report_on_test(recorded, variant):
 
 def test_constants_memory_and_variants_reach_the_rows(recorded):
     def priced(**choice):
-        return results.rows(variants=["qsnn"], **choice)[0]["energy_parts_j"]
+        return measured.as_dicts(variants=["qsnn"], **choice)[0]["energy_parts_j"]
 
     assert priced(constants=PAPER) == priced(constants="paper", memory="step-by-step") == priced()
     assert priced(memory="layer-by-layer")["memory"] < priced()["memory"]
     assert priced(constants="horowitz")["lif"] > priced()["lif"]
-    rate = results.rows(variants=["snn-rate"])[0]
+    rate = measured.as_dicts(variants=["snn-rate"])[0]
     assert (rate["variant"], rate["encoding"]) == ("snn-rate", "rate")
 
 
 def test_one_seed_has_no_spread(tmp_path, monkeypatch):
     monkeypatch.setenv("SPARQ_RESULTS_DIR", str(tmp_path))
     record("ann", "test", 0)
-    row = results.rows(variants=["ann"])[0]  # one exit: nothing to choose, no validation needed
+    row = measured.as_dicts(variants=["ann"])[
+        0
+    ]  # one exit: nothing to choose, no validation needed
     assert (row["n_seeds"], row["accuracy_std"]) == (1, 0.0)
 
 
 def test_missing_results_say_how_to_record_them(tmp_path, monkeypatch):
     monkeypatch.setenv("SPARQ_RESULTS_DIR", str(tmp_path))
     for ask in (
-        results.rows,
-        lambda: results.rows(["mlp-mnist"]),
+        measured.as_dicts,
+        lambda: measured.as_dicts(["mlp-mnist"]),
         lambda: results.seeds("mlp-mnist"),
         lambda: results.load("mlp-mnist", "ann"),
     ):
@@ -144,19 +146,19 @@ def test_missing_results_say_how_to_record_them(tmp_path, monkeypatch):
 def test_one_missing_file_is_named(recorded):
     results.trace_path("lenet-mnist", "qdsnn", "validation", 1).unlink()
     with pytest.raises(ResultsError, match=r"seed-1.qdsnn-validation\.npz"):
-        results.rows()
+        measured.as_dicts()
 
 
 def test_damaged_file_is_named(recorded):
     results.trace_path("lenet-mnist", "qsnn", "test", 1).write_bytes(b"PK\x03\x04 nonsense")
     with pytest.raises(TraceError, match=r"qsnn-test\.npz"):
-        results.rows()
+        measured.as_dicts()
 
 
 def test_seeds_measured_on_different_data_are_not_averaged(recorded):
     record("ann", "test", 1, provenance="an embedded sample")
     with pytest.raises(ResultsError, match="an embedded sample"):
-        results.rows(variants=["ann"])
+        measured.as_dicts(variants=["ann"])
 
 
 @pytest.mark.parametrize(
@@ -173,8 +175,8 @@ def test_unknown_names(arguments, problem):
 
 
 def test_beside_the_paper(recorded):
-    table = results.rows()
-    frame = results.beside_paper(table)
+    table = measured.as_dicts()
+    frame = measured.beside_paper(table)
     assert list(frame.index) == [("lenet-mnist", variant) for variant in ROWS]
     row = frame.loc["lenet-mnist", "qdsnn-0.6-0.7"]
     ours = next(row for row in table if row["variant"] == "qdsnn-0.6-0.7")
@@ -187,7 +189,7 @@ def test_beside_the_paper(recorded):
 
 
 def test_the_right_wing_imports_no_torch():
-    names = "trace policies optimum qlearning energy paper results"
+    names = "trace policies optimum qlearning energy paper results measured"
     check = f"""
 import importlib, sys
 for name in "{names}".split():

@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 from make_trace import make_trace
 
-from sparq_utils import results, tables
+from sparq_utils import measured, results, tables
 from sparq_utils.energy import PAPER
+from sparq_utils.measured import Measured
 from sparq_utils.results import ResultsError
-from sparq_utils.tables import EMPTY, Measured
+from sparq_utils.tables import EMPTY
 from sparq_utils.trace import save_trace
 
 
 @pytest.fixture
-def measured():
+def found_row():
     """Two seeds of four images: exits 0, 0, 1, 2 and 0, 1, 1, 2."""
     traces = []
     for seed in (0, 1):
@@ -25,39 +26,39 @@ def measured():
     return Measured("lenet-mnist", "qdsnn-0.6-0.7", tuple(traces), leaving)
 
 
-def test_means_over_images_and_seeds(measured):
-    assert measured.accuracy.tolist() == [75, 100]
-    np.testing.assert_allclose(measured.exit_shares, [3 / 8, 3 / 8, 2 / 8])
+def test_means_over_images_and_seeds(found_row):
+    assert found_row.accuracy.tolist() == [75, 100]
+    np.testing.assert_allclose(found_row.exit_shares, [3 / 8, 3 / 8, 2 / 8])
     # LIF updates are 20,000 an exit: (3 * 1 + 3 * 2 + 2 * 3) / 8 exits on average, two ops each
-    assert measured.lif_ops() == pytest.approx(2 * 20_000 * 15 / 8)
-    a, b = measured.traces
+    assert found_row.lif_ops() == pytest.approx(2 * 20_000 * 15 / 8)
+    a, b = found_row.traces
     spikes = [a.counts["spikes"][e, i] for i, e in enumerate((0, 0, 1, 2))]
     spikes += [b.counts["spikes"][e, i] for i, e in enumerate((0, 1, 1, 2))]
-    assert measured.synaptic_ops("printed") == pytest.approx(np.mean(spikes))
-    assert measured.synaptic_ops() > measured.synaptic_ops("printed")
+    assert found_row.synaptic_ops("printed") == pytest.approx(np.mean(spikes))
+    assert found_row.synaptic_ops() > found_row.synaptic_ops("printed")
 
 
-def test_energy_prices_the_counts(measured):
-    parts = measured.energy_j("paper", "layer-by-layer", "printed")
-    assert parts["synaptic"] == pytest.approx(measured.synaptic_ops("printed") * PAPER.ac_j)
+def test_energy_prices_the_counts(found_row):
+    parts = found_row.energy_j("paper", "layer-by-layer", "printed")
+    assert parts["synaptic"] == pytest.approx(found_row.synaptic_ops("printed") * PAPER.ac_j)
     both = PAPER.decay_j + PAPER.compare_j
-    assert parts["lif"] == pytest.approx(measured.lif_ops() / 2 * both)
+    assert parts["lif"] == pytest.approx(found_row.lif_ops() / 2 * both)
 
 
-def test_classes_by_exit(measured):
+def test_classes_by_exit(found_row):
     # class 0: exits 0, 1 and 0, 1; class 1: exits 0, 2 and 1, 2
-    np.testing.assert_allclose(measured.class_shares(), [[0.5, 0.5, 0], [0.25, 0.25, 0.5]])
-    np.testing.assert_allclose(measured.class_mix(), [[2 / 3, 2 / 3, 0], [1 / 3, 1 / 3, 1]])
+    np.testing.assert_allclose(found_row.class_shares(), [[0.5, 0.5, 0], [0.25, 0.25, 0.5]])
+    np.testing.assert_allclose(found_row.class_mix(), [[2 / 3, 2 / 3, 0], [1 / 3, 1 / 3, 1]])
 
 
-def test_an_exit_nobody_takes_has_no_mix(measured):
-    early = replace(measured, leaving=(np.zeros(4, int), np.zeros(4, int)))
+def test_an_exit_nobody_takes_has_no_mix(found_row):
+    early = replace(found_row, leaving=(np.zeros(4, int), np.zeros(4, int)))
     assert np.isnan(early.class_mix()[:, 1:]).all()
     np.testing.assert_allclose(early.class_shares()[:, 0], 1)
 
 
-def test_tables_set_ours_beside_the_papers(measured):
-    found = {("lenet-mnist", "qdsnn-0.6-0.7"): measured}
+def test_tables_set_ours_beside_the_papers(found_row):
+    found = {("lenet-mnist", "qdsnn-0.6-0.7"): found_row}
     row = tables.table_1(found).loc[("LeNet-5, MNIST", "QDSNN 0.6/0.7")]
     assert row["accuracy (%)", "ours"] == "87.50 ± 17.68"
     assert row["accuracy (%)", "paper"] == "98.24"
@@ -96,12 +97,12 @@ def test_collect_takes_what_is_there(tmp_path, monkeypatch):
     for seed in (0, 1):
         save_trace(trace, results.trace_path("mlp-mnist", "ann", "test", seed))
     results.trace_path("mlp-mnist", "ann", "test", 2).parent.mkdir()  # a run that has begun
-    found, missing = tables.collect()
+    found, missing = measured.collect()
     assert list(found) == [("mlp-mnist", "ann")]
     assert len(found["mlp-mnist", "ann"].traces) == 2
     assert ("mlp-mnist", "snn") in missing and ("lenet-mnist", "ann") in missing
     with pytest.raises(ResultsError, match="sparq_utils run"):
-        tables.measured("mlp-mnist", "snn")
+        measured.row("mlp-mnist", "snn")
 
 
 @pytest.mark.parametrize(
