@@ -3,7 +3,8 @@
 For each seed: train the dynamic ANN (all exits jointly), convert it to a spiking network at T=32,
 fine-tune its T=4 conversion with INT8 fake quantisation and surrogate gradients, turn that into
 real INT8 kernels, and record a trace of every variant on test images (and, where there are exits
-to choose, on validation images). What is already there and whole is kept; a training that was
+to choose, on validation images). For the first seed, also compare ways to convert, and record how
+the INT8 network leaves in time. What is already there and whole is kept; a training that was
 interrupted goes on where it stopped.
 """
 
@@ -25,7 +26,8 @@ from sparq_utils.quantization import load_int8, quantize_aware, save_int8, to_in
 from sparq_utils.recipes import Experiment, Profile, find
 from sparq_utils.recording import record
 from sparq_utils.results import DYNAMIC, SPLITS, results_dir
-from sparq_utils.trace import load_trace, save_trace
+from sparq_utils.temporal import record_temporal, temporal_variant
+from sparq_utils.trace import ExitTrace, load_trace, save_trace
 from sparq_utils.training import Recipe, accuracy, train
 
 TIMESTEPS = {"snn": 32, "snn-rate": 32, "qsnn": 4, "qdsnn": 4}
@@ -60,6 +62,7 @@ def run(
     splits = data.load(experiment.data)
     for seed in range(seeds):
         run_seed(experiment, chosen, splits, seed, folder / f"seed-{seed}", progress)
+    _record_leaving_in_time(chosen.take(splits), folder / "seed-0", progress)
     if chosen.conversions:
         ann = load_ann(folder / "seed-0" / "ann.safetensors", experiment, chosen.levels)
         _compare_conversions(ann, splits, chosen.conversions, folder / "conversion.json")
@@ -239,11 +242,13 @@ def _record(
     seed: int,
     folder: Path,
     progress: bool,
+    recorder: Callable[..., ExitTrace] | None = None,
 ) -> None:
-    """Record a variant's trace, where it is not recorded yet.
+    """Record a variant's trace, where it is not recorded yet, by `record` or another `recorder`.
 
     Validation images are for choosing when to leave: a variant with one exit needs none.
     """
+    recorder = recorder or partial(record, variant=variant)
     for split in SPLITS if variant in DYNAMIC else ("test",):
         path = folder / f"{variant}-{split}.npz"
         images: data.Images = getattr(splits, split)
@@ -258,7 +263,22 @@ def _record(
             continue
         network = build()
         batch_size = max(10, 1000 // network.timesteps)
-        save_trace(record(network, images, variant, seed, batch_size, progress=progress), path)
+        trace = recorder(network, images, seed=seed, batch_size=batch_size, progress=progress)
+        save_trace(trace, path)
+
+
+def _record_leaving_in_time(splits: data.Splits, folder: Path, progress: bool) -> None:
+    """Record how the INT8 network of a seed leaves in time, and in depth and time (chapter 6)."""
+    build = partial(load_int8, folder / "qdsnn.safetensors")
+    for source, criterion, order in (
+        ("qsnn", "confidence", None),
+        ("qsnn", "gap", None),
+        ("qdsnn", "confidence", "stage"),
+    ):
+        how = {"criterion": criterion, "order": order}
+        variant = temporal_variant(source, **how)
+        recorder = partial(record_temporal, variant=source, **how)
+        _record(variant, build, splits, 0, folder, progress, recorder)
 
 
 def _compare_conversions(

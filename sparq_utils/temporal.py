@@ -46,6 +46,18 @@ ORDERS = {None: "-by-step", "step": "-by-step-and-exit", "stage": "-by-exit-and-
 """Which exits there are and in which order, and what that adds to a variant's name."""
 
 
+def temporal_variant(variant: str, criterion: str = "confidence", order: str | None = None) -> str:
+    """The name under which :func:`record_temporal` records a variant that leaves in time.
+
+    Raises `ValueError` for an unknown criterion or order.
+    """
+    if criterion not in CRITERIA:
+        raise ValueError(f"unknown criterion '{criterion}', expected one of {', '.join(CRITERIA)}")
+    if order not in ORDERS:
+        raise ValueError(f"unknown order '{order}', expected None, step or stage")
+    return variant + ORDERS[order] + CRITERIA[criterion]
+
+
 @torch.no_grad()
 def record_temporal(
     network: EarlyExitNetwork,
@@ -64,25 +76,21 @@ def record_temporal(
     recorded (no side heads), with T exits. With "step" or "stage" the exits are all pairs of an
     exit of the network and a timestep, exits x T of them, in that order (see above).
 
-    The variant recorded says what it is: "qsnn" becomes "qsnn-by-step", "qsnn-by-step-and-exit"
-    or "qsnn-by-exit-and-step", with "-gap" behind it if `criterion` is "gap". In the first step
-    fall what happens once: a direct-coded first layer's MACs, and `weights`, `neurons` and
-    `dense_macs`. The memory model "layer-by-layer" fetches weights once and cannot be had
-    with exits in time; price these traces step by step.
+    The variant recorded says what it is (:func:`temporal_variant`): "qsnn" becomes "qsnn-by-step",
+    "qsnn-by-step-and-exit" or "qsnn-by-exit-and-step", with "-gap" behind it if `criterion` is
+    "gap". In the first step fall what happens once: a direct-coded first layer's MACs, and
+    `weights`, `neurons` and `dense_macs`. The memory model "layer-by-layer" fetches weights once
+    and cannot be had with exits in time; price these traces step by step.
 
     Raises `ValueError` for an unknown criterion or order, a network without timesteps, and as
     :func:`~sparq_utils.recording.record` does.
     """
-    if criterion not in CRITERIA:
-        raise ValueError(f"unknown criterion '{criterion}', expected one of {', '.join(CRITERIA)}")
-    if order not in ORDERS:
-        raise ValueError(f"unknown order '{order}', expected None, step or stage")
+    name = temporal_variant(variant, criterion, order)
     if network.timesteps < 2:
         raise ValueError(f"{network.name} runs one timestep: there is none to leave out; convert() "
                          "it with timesteps=2 or more")  # fmt: skip
     network = network.static() if order is None else network
     counter = SpikeCounter(network, skip_zeros)
-    name = variant + ORDERS[order] + CRITERIA[criterion]
     sure, best, acs, spikes = [], [], [], []
     label = f"recording {name}" if progress else None
     for logits, batch_acs, batch_spikes in run_counted(counter, images, seed, batch_size, label):

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from sparq_utils import data, experiments
 from sparq_utils.experiments import ExperimentError, load_ann, run_seed
 from sparq_utils.recipes import Profile, find
-from sparq_utils.results import DYNAMIC, SPLITS, TRACES
+from sparq_utils.results import DYNAMIC, SPLITS, TEMPORAL, TRACES
 from sparq_utils.trace import TraceError, load_trace
 from sparq_utils.training import CheckpointError, Recipe
 
@@ -196,6 +196,15 @@ def test_a_whole_experiment_with_its_comparison_of_conversions(splits, tmp_path,
     folder = experiments.run("mlp-mnist", "smoke", 2, tmp_path, progress=False)
     assert folder == tmp_path / "mlp-mnist"
     assert (folder / "seed-1" / "qdsnn-test.npz").is_file()
+    for variant in TEMPORAL:
+        for split in SPLITS:
+            trace = load_trace(folder / "seed-0" / f"{variant}-{split}.npz")
+            assert (trace.measured_on.variant, trace.measured_on.split) == (variant, split)
+            assert trace.exits == (3 * 4 if "exit" in variant else 4)
+    last = load_trace(folder / "seed-0" / "qsnn-test.npz")
+    in_time = load_trace(folder / "seed-0" / "qsnn-by-step-test.npz")
+    np.testing.assert_array_equal(in_time.prediction[-1], last.prediction[-1])
+    np.testing.assert_array_equal(in_time.synaptic_ops[-1], last.synaptic_ops[-1])
     found = json.loads((folder / "conversion.json").read_text())
     assert (found["images"], found["data"], found["seed"]) == (4, "made up", 0)
     assert len(found["methods"]) == 5
