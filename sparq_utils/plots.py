@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, NullFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from sparq_utils.policies import pareto_front
 from sparq_utils.trace import ExitTrace
@@ -126,9 +126,8 @@ def trade_off(
     for i, (name, (energy, right)) in enumerate((points or {}).items()):
         colour, marker = COLOURS[(i + 1) % len(COLOURS)], MARKERS[i % len(MARKERS)]
         axes.plot(energy, 100 * right, marker, color=colour, label=name, zorder=3)
-    axes.set_xscale("log" if log else "linear")
-    axes.xaxis.set_major_formatter(EngFormatter("J"))
-    _label(axes, "modelled energy per image", "accuracy (%)")
+    energy_axis(axes, log=log)
+    axes.set_ylabel("accuracy (%)")
     _legend_below(figure, axes)
     return figure
 
@@ -195,8 +194,7 @@ def energy_breakdown(parts_j: Mapping[str, Mapping[str, float]], *, log: bool = 
         values = {k: np.array([parts.get(k, 0.0) for parts in parts_j.values()]) for k in kinds}
         _stack(axes, list(parts_j), values)
         _legend_below(figure, axes, columns=3)
-    axes.xaxis.set_major_formatter(EngFormatter("J"))
-    axes.set_xlabel("modelled energy per image")
+    energy_axis(axes, log=log)
     return figure
 
 
@@ -267,6 +265,20 @@ def learning_curves(
     _label(axes, xlabel, ylabel)
     _legend_below(figure, axes)
     return figure
+
+
+def energy_axis(axes: Axes, *, log: bool = False) -> None:
+    """Make the horizontal axis, drawn upon already, one of modelled joules an image.
+
+    A logarithmic one has ticks between the decades where it spans few of them.
+    """
+    if log:
+        axes.set_xscale("log")
+        low, high = axes.get_xlim()
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_formatter(EngFormatter("J"))
+    axes.set_xlabel("modelled energy per image")
 
 
 def _stack(axes: Axes, names: Sequence[str], parts: Mapping[str, np.ndarray]) -> None:
