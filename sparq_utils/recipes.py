@@ -73,8 +73,8 @@ def _lenet() -> dict[str, Profile]:
     """
     return _mnist(
         Recipe(
-            40, learning_rate=3e-3, mixup_alpha=0.0, label_smoothing=0.1, augment="affine",
-            compile=True, exit_weights=(0.5, 0.5, 1.0),
+            100, learning_rate=3e-3, weight_decay=0.05, mixup_alpha=0.0, label_smoothing=0.1,
+            augment="affine", compile=True, exit_weights=(0.5, 0.5, 1.0),
         ),
         Recipe(
             4, learning_rate=5e-4, mixup_alpha=0.0, label_smoothing=0.1, augment="affine",
