@@ -79,6 +79,8 @@ def test_everybody_can_read_it(page, site, path, theme, width):
     opened(page, site + path.relative_to(HTML).as_posix())
     assert page.evaluate("document.documentElement.dataset.theme") == theme
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    # What fades in is pale for a while.
+    page.evaluate("Promise.all(document.getAnimations().map((one) => one.finished))")
     page.evaluate(AXE)
     broken = page.evaluate("axe.run()")["violations"]
     assert [(v["id"], [n["html"][:140] for n in v["nodes"]][:3]) for v in broken] == []
