@@ -11,7 +11,7 @@ interrupted goes on where it stopped.
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -269,7 +269,7 @@ def _record(
 
 def _record_leaving_in_time(splits: data.Splits, folder: Path, progress: bool) -> None:
     """Record how the INT8 network of a seed leaves in time, and in depth and time (chapter 6)."""
-    build = partial(load_int8, folder / "qdsnn.safetensors")
+    build = cache(partial(load_int8, folder / "qdsnn.safetensors"))
     for source, criterion, order in (
         ("qsnn", "confidence", None),
         ("qsnn", "gap", None),

@@ -6,6 +6,7 @@ tables, figures and `python -m sparq_utils results --json` ask.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -13,7 +14,7 @@ import pandas as pd
 
 from sparq_utils import paper
 from sparq_utils.energy import EnergyConstants, MemoryModel, energy, operations
-from sparq_utils.policies import at_exit, outcome
+from sparq_utils.policies import Outcome, at_exit, outcome
 from sparq_utils.results import (
     EXPERIMENTS,
     ROWS,
@@ -56,17 +57,20 @@ class Measured:
         """The data that was tested on, as its traces name it."""
         return self.traces[0].measured_on.data
 
+    @cached_property
+    def _outcomes(self) -> list[Outcome]:
+        """What leaving gives, one a seed."""
+        return [outcome(*pair) for pair in zip(self.traces, self.leaving, strict=True)]
+
     @property
     def accuracy(self) -> np.ndarray:
         """Percent right, one value a seed."""
-        pairs = zip(self.traces, self.leaving, strict=True)
-        return np.array([100 * outcome(*pair).accuracy for pair in pairs])
+        return np.array([100 * one.accuracy for one in self._outcomes])
 
     @property
     def exit_shares(self) -> np.ndarray:
         """Fraction of images that leave at each exit, mean over seeds: [exits]."""
-        pairs = zip(self.traces, self.leaving, strict=True)
-        return np.mean([outcome(*pair).exit_shares for pair in pairs], axis=0)
+        return np.mean([one.exit_shares for one in self._outcomes], axis=0)
 
     @property
     def accuracy_std(self) -> float:
@@ -79,7 +83,7 @@ class Measured:
 
     def count(self, name: str) -> float:
         """A count of the traces an image, such as "spikes", mean over images and seeds."""
-        return self._mean(lambda trace: trace.count(name))
+        return float(np.mean([one.mean_counts[name] for one in self._outcomes]))
 
     def lif_ops(self) -> float:
         """Decays and comparisons an image (Eq. 9): two for each membrane update."""
@@ -154,16 +158,18 @@ def _counted(trace: ExitTrace, convention: str) -> tuple[np.ndarray, np.ndarray]
     return counts["mac_j"], counts["ac_j"]
 
 
-def row(experiment: str, variant: str) -> Measured:
-    """A table's row from the recorded traces of every seed that has them.
+def row(experiment: str, variant: str, over: Sequence[int] = ()) -> Measured:
+    """A table's row from the recorded traces of the seeds in `over`, or of all that have them.
 
     Policies are chosen on the validation trace of the same seed. Raises
-    :class:`ResultsError` if nothing is recorded.
+    :class:`ResultsError` if nothing is recorded, or not for all seeds in `over`.
     """
     source, traces, leaves = ROWS.get(variant, variant), [], []
-    found = seeds(experiment)
-    ready = [s for s in found if trace_path(experiment, source, "test", s).is_file()]
-    for seed in ready or found:  # with none ready, loading says what is missing
+    if not over:
+        found = seeds(experiment)
+        ready = [s for s in found if trace_path(experiment, source, "test", s).is_file()]
+        over = ready or found  # with none ready, loading says what is missing
+    for seed in over:
         test = load(experiment, source, "test", seed)
         validation = load(experiment, source, "validation", seed) if test.exits > 1 else test
         traces.append(test)
@@ -199,8 +205,8 @@ def as_dicts(
     chosen = recorded() if experiments is None else list(experiments)
     if not chosen:
         raise ResultsError(f"no results in {results_dir()}; {how_to_record('lenet-mnist')}")
-    pairs = product(chosen, variants)
-    return [row(*pair).as_row(constants, memory) for pair in pairs]
+    rows = (row(name, variant, seeds(name)) for name, variant in product(chosen, variants))
+    return [one.as_row(constants, memory) for one in rows]
 
 
 def beside_paper(table: Sequence[dict]) -> pd.DataFrame:

@@ -10,11 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from sparq_utils.optimum import Objective, exact_optimum
-from sparq_utils.policies import (
-    choose_thresholds,
-    leave_at_thresholds,
-    leave_by_table,
-)
+from sparq_utils.policies import choose_thresholds, leave_at_thresholds, leave_by_table
 from sparq_utils.qlearning import learn
 from sparq_utils.trace import ExitTrace, load_trace
 

@@ -125,9 +125,7 @@ def test_constants_memory_and_variants_reach_the_rows(recorded):
 def test_one_seed_has_no_spread(tmp_path, monkeypatch):
     monkeypatch.setenv("SPARQ_RESULTS_DIR", str(tmp_path))
     record("ann", "test", 0)
-    row = measured.as_dicts(variants=["ann"])[
-        0
-    ]  # one exit: nothing to choose, no validation needed
+    (row,) = measured.as_dicts(variants=["ann"])  # one exit: nothing to choose on validation
     assert (row["n_seeds"], row["accuracy_std"]) == (1, 0.0)
 
 
@@ -146,6 +144,12 @@ def test_missing_results_say_how_to_record_them(tmp_path, monkeypatch):
 def test_one_missing_file_is_named(recorded):
     results.trace_path("lenet-mnist", "qdsnn", "validation", 1).unlink()
     with pytest.raises(ResultsError, match=r"seed-1.qdsnn-validation\.npz"):
+        measured.as_dicts()
+
+
+def test_a_seed_without_its_test_trace_is_not_left_out_in_silence(recorded):
+    results.trace_path("lenet-mnist", "qdsnn", "test", 1).unlink()
+    with pytest.raises(ResultsError, match=r"seed-1.qdsnn-test\.npz"):
         measured.as_dicts()
 
 
