@@ -8,11 +8,10 @@ import hashlib
 import os
 import tarfile
 import warnings
+import zlib
 from dataclasses import dataclass, replace
-from io import BytesIO
 from pathlib import Path
 from urllib.error import URLError
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -24,22 +23,23 @@ MNIST_FILES = {
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-CIFAR10_BINARY = (
-    "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
-    "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-)
-CIFAR10_JPEG = (
-    "cifar10_jpeg.tar.xz",
-    "68c014b7f229044b12aa2e8889a28e57042f48ff90b441470f479efe57998e9e",
-)
+CIFAR10_FILES = {
+    "data_batch_1.bin": "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
+    "data_batch_2.bin": "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed",
+    "data_batch_3.bin": "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67",
+    "data_batch_4.bin": "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48",
+    "data_batch_5.bin": "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add",
+    "test_batch.bin": "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b",
+}
+CIFAR10_FOLDER = "cifar-10-batches-bin"
+CIFAR10_ARCHIVE = "cifar-10-binary.tar.gz"
+CIFAR10_URL = f"https://www.cs.toronto.edu/~kriz/{CIFAR10_ARCHIVE}"
 CLASSES = {
     "MNIST": tuple("0123456789"),
     "CIFAR-10": (
         "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
     ),
 }  # fmt: skip
-CIFAR10_TRAIN = 50_000
-"""Images of CIFAR-10's training set, which come first in a decoded archive."""
 VALIDATION = 5_000
 """Images held out of the training set to choose thresholds and policies on."""
 
@@ -86,11 +86,12 @@ def load(name: str) -> Splits:
     permutation. Raises `ValueError` for an unknown name, :class:`DataError` for data that is
     nowhere to be found or does not match its SHA-256.
     """
-    if name == "MNIST":
-        return _split("MNIST", *_mnist())
-    if name == "CIFAR-10":
-        return _split("CIFAR-10", *_cifar10())
-    raise ValueError(f"unknown data set '{name}', expected MNIST or CIFAR-10")
+    known = {"mnist": ("MNIST", _mnist), "cifar10": ("CIFAR-10", _cifar10)}
+    try:
+        title, read = known[name.lower().replace("-", "").replace("_", "")]
+    except KeyError:
+        raise ValueError(f"unknown data set '{name}', expected MNIST or CIFAR-10") from None
+    return _split(title, *read())
 
 
 def cache_dir() -> Path:
@@ -183,64 +184,48 @@ def _mnist_sample(error: Exception) -> tuple[tuple, tuple, str]:
 
 def _cifar10() -> tuple[tuple, tuple, str]:
     """(train, test, provenance) from the first source that has CIFAR-10."""
-    named = _data_dir()
-    if named and (named / CIFAR10_JPEG[0]).is_file():
-        return _decoded(named / CIFAR10_JPEG[0], CIFAR10_JPEG[1], "CIFAR-10, JPEG-75 copy")
-    for folder in filter(None, (named, cache_dir())):
-        archive = folder / Path(CIFAR10_BINARY[0]).name
-        if archive.is_file():
-            return _decoded(archive, CIFAR10_BINARY[1], "CIFAR-10")
+    for folder in filter(None, (_data_dir(), cache_dir())):
+        if (folder / CIFAR10_FOLDER).is_dir():
+            return *_read_cifar10(folder / CIFAR10_FOLDER), "CIFAR-10"
+        if (folder / CIFAR10_ARCHIVE).is_file():
+            return *_read_cifar10(_unpacked(folder / CIFAR10_ARCHIVE)), "CIFAR-10"
     from torchvision.datasets.utils import download_url
 
     try:
-        download_url(CIFAR10_BINARY[0], cache_dir())
+        download_url(CIFAR10_URL, cache_dir())
     except (URLError, OSError, RuntimeError) as error:
         raise DataError(
-            f"CIFAR-10 could not be downloaded ({error}); put {Path(CIFAR10_BINARY[0]).name} from "
-            f"{CIFAR10_BINARY[0]} into the folder named by SPARQ_DATA_DIR"
+            f"CIFAR-10 could not be downloaded ({error}); unpack {CIFAR10_ARCHIVE} from "
+            f"{CIFAR10_URL} into the folder named by SPARQ_DATA_DIR"
         ) from error
-    return _cifar10()
+    return *_read_cifar10(_unpacked(cache_dir() / CIFAR10_ARCHIVE)), "CIFAR-10"
 
 
-def _decoded(archive: Path, expected: str, provenance: str) -> tuple[tuple, tuple, str]:
-    """An archive's images, decoded once and kept in the cache under the archive's hash."""
-    kept = cache_dir() / f"cifar10-{expected[:16]}.npz"
+def _unpacked(archive: Path) -> Path:
+    """The cache's folder with the archive's six files; each appears whole or not at all."""
+    folder = cache_dir() / CIFAR10_FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        with np.load(kept, allow_pickle=False) as stored:
-            pixels, labels = stored["pixels"], stored["labels"]
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):  # none yet, or damaged
-        read = _read_jpeg if archive.suffix == ".xz" else _read_binary
-        pixels, labels = read(_checked(archive, expected))  # [60000, 3, 32, 32], train first
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        partial = kept.with_suffix(f".{os.getpid()}.partial")  # others may be decoding it too
-        with partial.open("wb") as file:
-            np.savez(file, pixels=pixels, labels=labels)
-        partial.replace(kept)
-    pixels, labels = torch.from_numpy(pixels), torch.from_numpy(labels).long()
-    train, test = slice(CIFAR10_TRAIN), slice(CIFAR10_TRAIN, None)
-    return (pixels[train], labels[train]), (pixels[test], labels[test]), provenance
+        with tarfile.open(archive, "r:gz") as tar:
+            for file in CIFAR10_FILES:
+                partial = folder / f"{file}.{os.getpid()}.partial"  # others may be unpacking too
+                partial.write_bytes(tar.extractfile(f"{CIFAR10_FOLDER}/{file}").read())
+                partial.replace(folder / file)
+    except (tarfile.TarError, EOFError, KeyError, zlib.error) as error:
+        raise DataError(f"{archive} is damaged ({error}); delete it and try again") from error
+    return folder
 
 
-def _read_jpeg(content: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """`train/<class>/NNNN.jpg` and `test/<class>/NNNN.jpg` from a tar.xz."""
-    from PIL import Image
-
-    found: dict[str, list] = {"train": [], "test": []}
-    with tarfile.open(fileobj=BytesIO(content), mode="r:xz") as tar:
-        for member in tar:
-            if member.isfile() and member.name.endswith(".jpg"):
-                split, label, _ = member.name.removeprefix("./").split("/")
-                image = Image.open(BytesIO(tar.extractfile(member).read())).convert("RGB")
-                pixels = np.asarray(image).transpose(2, 0, 1)  # [3, 32, 32]
-                found[split].append((pixels, CLASSES["CIFAR-10"].index(label)))
-    both = found["train"] + found["test"]
-    return np.stack([p for p, _ in both]), np.array([c for _, c in both], dtype=np.uint8)
-
-
-def _read_binary(content: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """`data_batch_1..5.bin` and `test_batch.bin`: a label byte, then 3,072 pixels an image."""
-    names = [f"data_batch_{n}.bin" for n in range(1, 6)] + ["test_batch.bin"]
-    with tarfile.open(fileobj=BytesIO(content), mode="r:gz") as tar:
-        batches = [tar.extractfile(f"cifar-10-batches-bin/{n}").read() for n in names]
-    rows = np.frombuffer(bytearray().join(batches), np.uint8).reshape(-1, 3073)
-    return rows[:, 1:].reshape(-1, 3, 32, 32), rows[:, 0]
+def _read_cifar10(folder: Path) -> tuple[tuple, tuple]:
+    """The six files of CIFAR-10, checked: a label byte, then 3,072 pixels per image."""
+    missing = [file for file in CIFAR10_FILES if not (folder / file).is_file()]
+    if missing:
+        raise DataError(f"{folder} lacks {', '.join(missing)}; complete it or delete it")
+    batches = []
+    for file, expected in CIFAR10_FILES.items():
+        content = bytearray(_checked(folder / file, expected))  # tensors are to be writable
+        rows = np.frombuffer(content, np.uint8).reshape(-1, 3073)
+        pixels = torch.from_numpy(rows[:, 1:].reshape(-1, 3, 32, 32))
+        batches.append((pixels, torch.from_numpy(rows[:, 0].astype(np.int64))))
+    *train, test = batches
+    return tuple(torch.cat(part) for part in zip(*train, strict=True)), test

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, one_hot
 
 from sparq_utils.networks import EarlyExitNetwork
 
@@ -15,17 +15,27 @@ def joint_loss(
     targets: Tensor,
     weights: Sequence[float] | None = None,
     label_smoothing: float = 0.0,
+    distillation: float = 0.0,
 ) -> Tensor:
     """Weighted mean of the cross-entropies of all exits (BranchyNet, Teerapittayanon 2016).
 
-    `logits` [exits, B, classes]; `targets` int64 [B]; `weights` one an exit, all equal for None.
+    `logits` [exits, B, classes]; `targets` int64 [B]; `weights` one per exit, all equal for None.
+    With `distillation` the last exit teaches the others: their target is the label, mixed with
+    that share of the last exit's answer (self-distillation, Phuong and Lampert, 2019).
     """
     weights = [1.0] * len(logits) if weights is None else weights
     if len(weights) != len(logits):
         raise ValueError(f"{len(weights)} exit weights for {len(logits)} exits: need one an exit")
+    classes = logits.shape[-1]
+    label = one_hot(targets, classes).to(logits.dtype)  # [B, classes]
+    label = label * (1 - label_smoothing) + label_smoothing / classes
+    teacher = logits[-1].detach().softmax(-1)
+    early = label.lerp(teacher, distillation)
     losses = [
-        weight * cross_entropy(exit_logits, targets, label_smoothing=label_smoothing)
-        for weight, exit_logits in zip(weights, logits, strict=True)
+        weight * cross_entropy(exit_logits, label if last else early)
+        for weight, exit_logits, last in zip(
+            weights, logits, [False] * (len(logits) - 1) + [True], strict=True
+        )
     ]
     return torch.stack(losses).sum() / sum(weights)
 

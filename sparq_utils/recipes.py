@@ -85,9 +85,9 @@ def _lenet() -> dict[str, Profile]:
 def _cifar10() -> dict[str, Profile]:
     """Profiles for AlexNet on CIFAR-10; labels are smoothed for the same reason as LeNet-5's."""
     ann = Recipe(
-        32, learning_rate=2e-3, weight_decay=0.05, warmup_epochs=1, label_smoothing=0.1,
-        augment="flip-crop", small_size=24, small_epochs=12, precision="bfloat16", compile=True,
-        exit_weights=(0.3, 0.5, 1.0),
+        34, learning_rate=2e-3, weight_decay=0.05, warmup_epochs=1, mixup_alpha=0.0,
+        label_smoothing=0.1, augment="flip-crop", small_size=24, small_epochs=12,
+        precision="bfloat16", compile=True, exit_weights=(0.4, 0.6, 1.0), distillation=0.5,
     )  # fmt: skip
     qat = Recipe(
         2, batch_size=128, learning_rate=1e-4, mixup_alpha=0.0, label_smoothing=0.1,

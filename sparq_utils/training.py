@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import affine_grid, grid_sample, interpolate, pad
 from tqdm.auto import tqdm
 
+from sparq_utils.conversion import ClipFloorShift
 from sparq_utils.data import Images
 from sparq_utils.exits import joint_loss
 from sparq_utils.networks import EarlyExitNetwork
@@ -37,7 +38,8 @@ class Recipe:
     `augment` is "none", "affine" (digits: small rotations, scalings, shifts) or "flip-crop"
     (photographs). `small_epochs` first epochs see images shrunk to `small_size` pixels
     (progressive resizing). `precision` "bfloat16" runs the layers under autocast;
-    `compile` fuses them with `torch.compile` where there is a C++ compiler.
+    `compile` fuses activations with `torch.compile` where there is a C++ compiler. The last exit
+    teaches the others with a share of `distillation` (:func:`~sparq_utils.exits.joint_loss`).
     """
 
     epochs: int
@@ -53,6 +55,7 @@ class Recipe:
     precision: str = "float32"
     compile: bool = False
     exit_weights: tuple[float, ...] | None = None
+    distillation: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained with."""
@@ -93,7 +96,12 @@ def train(
     optimizer = _optimizer(network, recipe)
     wrapped, optimizer = accelerator.prepare(network, optimizer)
     if recipe.compile and shutil.which("c++"):
-        wrapped = torch.compile(wrapped, dynamic=False)
+        # Activations are chains of small steps that fusing shortens; a whole network takes minutes
+        # to compile in bfloat16 and is no faster then. Each shape and layout is a version.
+        torch._dynamo.config.recompile_limit = 64
+        for module in network.modules():
+            if isinstance(module, ClipFloorShift):
+                module.compile(dynamic=True)
     identity = _identity(network, training, recipe, seed)
     history = _resume(checkpoint, network, optimizer, identity, accelerator.device)
     for epoch in range(len(history), recipe.epochs):
@@ -162,9 +170,9 @@ def _epoch(
             loss = _mixed_loss(
                 network, images.to(accelerator.device), labels.to(accelerator.device), recipe, rng
             )
+            optimizer.zero_grad()  # before, so that gradients from elsewhere do not count
             accelerator.backward(loss)
             optimizer.step()
-            optimizer.zero_grad()
             total += loss.detach()
             bar.update()
     if world > 1:  # every process goes on with the same norms and reports the same loss
@@ -183,10 +191,11 @@ def _mixed_loss(
     with torch.autocast(images.device.type, torch.bfloat16, recipe.precision == "bfloat16"):
         logits = network(mixed.contiguous(memory_format=torch.channels_last))
     logits = logits.float()  # [exits, B, classes]
-    loss = joint_loss(logits, labels, recipe.exit_weights, recipe.label_smoothing)
+    how = (recipe.exit_weights, recipe.label_smoothing, recipe.distillation)
+    loss = joint_loss(logits, labels, *how)
     if not alpha:
         return loss
-    other = joint_loss(logits, labels.flip(0), recipe.exit_weights, recipe.label_smoothing)
+    other = joint_loss(logits, labels.flip(0), *how)
     return share * loss + (1 - share) * other
 
 
