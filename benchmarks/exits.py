@@ -7,13 +7,13 @@ from torch import Tensor
 
 from benchmarks.models import ann, dynamic_ann, random_images, snn
 from benchmarks.timing import Case, Contest
-from sparq_utils.conversion import convert
-from sparq_utils.counting import static_counts
 from sparq_utils.data import Images
-from sparq_utils.exits import Answers, staged_inference
-from sparq_utils.networks import EarlyExitNetwork
-from sparq_utils.quantization import calibrate, quantize_aware, to_int8
-from sparq_utils.recording import record
+from sparq_utils.networks.conversion import convert
+from sparq_utils.networks.counting import static_counts
+from sparq_utils.networks.early_exit import EarlyExitNetwork
+from sparq_utils.networks.inference import Answers, staged_inference
+from sparq_utils.networks.quantization import calibrate, quantize_aware, to_int8
+from sparq_utils.networks.recording import record
 
 THRESHOLDS = (0.6, 0.7)
 

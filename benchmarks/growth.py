@@ -10,9 +10,9 @@ from benchmarks.exits import THRESHOLDS, promise
 from benchmarks.models import dynamic_ann, random_images, snn
 from benchmarks.peers import Twin, snntorch_loop, spikingjelly_multistep
 from benchmarks.timing import once
-from sparq_utils.conversion import convert
-from sparq_utils.exits import staged_inference
-from sparq_utils.networks import EarlyExitNetwork, leaves
+from sparq_utils.networks.conversion import convert
+from sparq_utils.networks.early_exit import EarlyExitNetwork, leaves
+from sparq_utils.networks.inference import staged_inference
 
 WAYS = {"ours": None, "snnTorch": snntorch_loop, "SpikingJelly": spikingjelly_multistep}
 

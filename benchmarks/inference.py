@@ -9,9 +9,9 @@ from torch.nn.functional import cross_entropy
 from benchmarks.models import ann, random_images, snn
 from benchmarks.peers import Twin, snntorch_loop, spikingjelly_multistep
 from benchmarks.timing import Case, Contest
-from sparq_utils.conversion import convert
-from sparq_utils.integer import is_fast, with_integer_synapses
-from sparq_utils.spiking import LIF, fast_sigmoid, triangular
+from sparq_utils.networks.conversion import convert
+from sparq_utils.networks.integer import is_fast, with_integer_synapses
+from sparq_utils.networks.spiking import LIF, fast_sigmoid, triangular
 
 SNNTORCH, SPIKINGJELLY = "snnTorch, step loop", "SpikingJelly 2.0, multi-step"
 TWINS = {SNNTORCH: snntorch_loop, SPIKINGJELLY: spikingjelly_multistep}

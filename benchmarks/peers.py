@@ -12,8 +12,8 @@ from snntorch import surrogate as snntorch_surrogate
 from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from torch import Tensor, nn
 
-from sparq_utils.networks import EarlyExitNetwork, leaves
-from sparq_utils.spiking import LIF
+from sparq_utils.networks.early_exit import EarlyExitNetwork, leaves
+from sparq_utils.networks.spiking import LIF
 
 Twin = Callable[[Tensor], Tensor]
 

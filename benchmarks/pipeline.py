@@ -10,11 +10,11 @@ from benchmarks.exits import THRESHOLDS
 from benchmarks.models import ann, snn
 from benchmarks.timing import Case, Contest
 from sparq_utils import data
-from sparq_utils.conversion import fold_batch_norm
-from sparq_utils.exits import Answers, staged_inference
-from sparq_utils.networks import EarlyExitNetwork
-from sparq_utils.quantization import load_int8
-from sparq_utils.results import results_dir
+from sparq_utils.networks.conversion import fold_batch_norm
+from sparq_utils.networks.early_exit import EarlyExitNetwork
+from sparq_utils.networks.inference import Answers, staged_inference
+from sparq_utils.networks.quantization import load_int8
+from sparq_utils.results.files import results_dir
 
 PEERS = {
     "plain FP32 ANN": lambda: fold_batch_norm(ann("alexnet")).static(),

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks.timing import Case, Contest
-from sparq_utils.energy import energy
-from sparq_utils.policies import Sweep, sweep_thresholds, threshold_grid
-from sparq_utils.qlearning import Learned, Learning, learn
-from sparq_utils.trace import ExitTrace, MeasuredOn
+from sparq_utils.traces.energy import energy
+from sparq_utils.traces.policies import Sweep, sweep_thresholds, threshold_grid
+from sparq_utils.traces.qlearning import Learned, Learning, learn
+from sparq_utils.traces.trace import ExitTrace, MeasuredOn
 
 SWEEP_LIMIT, LEARN_LIMIT = 0.05, 0.3
 """Seconds that the sweep and the learning may take."""
@@ -79,7 +79,7 @@ def sweeping() -> Contest:
 
 def learning() -> Contest:
     """Both agents from the same chance, all episodes without stopping early."""
-    from sparq_utils.environment import learn_by_stepping
+    from sparq_utils.traces.environment import learn_by_stepping
 
     trace, all_of_them = random_trace(), Learning(minimum_episodes=10_000, patience=10_000)
 

@@ -15,7 +15,7 @@ MEGABYTE = 2**20
 
 def cases() -> Iterator[Case]:
     """Imports beside torch's own, and memory beside what must not make it grow."""
-    for module in ("sparq_utils", "sparq_utils.exits"):
+    for module in ("sparq_utils", "sparq_utils.networks.inference"):
         yield Case(f"import {module}", "import torch", 1 / 1.1, lambda m=module: importing(m))
     yield Case(
         "peak memory (MB for ms), SNN of 12 layers, T=32, batch 64",
@@ -62,8 +62,8 @@ def peak_of_inference(depth: int, batch: int, timesteps: int = 32) -> float:
     """
     from torch import nn
 
-    from sparq_utils.conversion import convert
-    from sparq_utils.networks import EarlyExitNetwork
+    from sparq_utils.networks.conversion import convert
+    from sparq_utils.networks.early_exit import EarlyExitNetwork
 
     blocks = [
         nn.Sequential(nn.Conv2d(1 if i == 0 else 8, 8, 3, padding=1), nn.ReLU())

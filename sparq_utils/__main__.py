@@ -42,7 +42,7 @@ def run(
     ] = None,
 ) -> None:
     """Train, convert, fine-tune, quantise and record; resumes what was interrupted."""
-    from sparq_utils.experiments import run as run_experiment
+    from sparq_utils.pipeline import run as run_experiment
 
     folder = run_experiment(experiment, profile.value, seeds, out)
     typer.echo(f"recorded in {folder}")
@@ -59,8 +59,8 @@ def results(
     ] = "step-by-step",
 ) -> None:
     """Our Tables 1 to 4 beside the paper's, from the recorded results."""
-    from sparq_utils.measured import as_dicts, collect
-    from sparq_utils.tables import table_1, table_2, table_3, table_4
+    from sparq_utils.results.rows import as_dicts, collect
+    from sparq_utils.results.tables import table_1, table_2, table_3, table_4
 
     ours, missing = collect()
     if as_json or not ours:
@@ -84,8 +84,8 @@ def results(
 @app.command()
 def audit() -> None:
     """Which of the paper's printed numbers agree with each other, and which cannot."""
-    from sparq_utils.audit import audit as findings
-    from sparq_utils.audit import audit_report
+    from sparq_utils.paper.audit import audit as findings
+    from sparq_utils.paper.audit import audit_report
 
     typer.echo(audit_report(findings()))
 

@@ -1,318 +1,123 @@
-"""The three experiments, from data to recorded traces, in steps that can be resumed.
+"""The three experiments: which network learns what from which data, and by which recipe.
 
-For each seed: train the dynamic ANN (all exits jointly), convert it to a spiking network at T=32,
-fine-tune its T=4 conversion with INT8 fake quantisation and surrogate gradients, turn that into
-real INT8 kernels, and record a trace of every variant on test images (and, where there are exits
-to choose, on validation images). For the first seed, also compare ways to convert, and record how
-the INT8 network leaves in time. What is already there and whole is kept; a training that was
-interrupted goes on where it stopped.
+Each has profiles: "smoke" runs in seconds, "book" while a chapter is read, "full" is what is
+recorded.
 """
 
-import json
-from collections.abc import Callable
-from dataclasses import asdict, replace
-from functools import cache, partial
-from pathlib import Path
-
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import nn
+from dataclasses import dataclass, replace
 
 from sparq_utils import data
-from sparq_utils.conversion import ClipFloorShift, convert, fold_batch_norm
-from sparq_utils.networks import NETWORKS, EarlyExitNetwork
-from sparq_utils.quantization import load_int8, quantize_aware, save_int8, to_int8
-from sparq_utils.recipes import Experiment, Profile, find
-from sparq_utils.recording import record
-from sparq_utils.results import DYNAMIC, SPLITS, results_dir
-from sparq_utils.temporal import record_temporal, temporal_variant
-from sparq_utils.trace import ExitTrace, load_trace, save_trace
-from sparq_utils.training import Recipe, accuracy, train
-
-TIMESTEPS = {"snn": 32, "snn-rate": 32, "qsnn": 4, "qdsnn": 4}
-"""T of the spiking variants, as in the paper."""
-
-CONVERSION_TIMESTEPS = (1, 2, 4, 8, 16, 32, 64)
+from sparq_utils.networks.training import Recipe
 
 
-class ExperimentError(RuntimeError):
-    """An experiment that cannot go on with what it finds."""
+@dataclass(frozen=True)
+class Profile:
+    """How much of an experiment to run.
 
-
-def run(
-    name: str,
-    profile: str = "full",
-    seeds: int = 3,
-    out: str | Path | None = None,
-    progress: bool = True,
-) -> Path:
-    """Run an experiment for seeds 0, 1, ...; the folder with its results.
-
-    The `full` profile writes to the recorded results, the others to the user's cache, unless
-    `out` names another folder. Raises `ValueError` for an unknown experiment or profile or no
-    seeds, :class:`ExperimentError` where the folder holds results of other data.
+    `ann` trains the dynamic ANN with activations of `levels` steps; `qat` fine-tunes the spiking
+    INT8 network. `train_images` and `images` cap the images to train on, and to validate and
+    test on (None: all). `conversions` images compare conversion methods over T (0: leave that
+    out).
     """
-    experiment, chosen = find(name, profile)
-    if seeds < 1:
-        raise ValueError(f"{seeds} seeds: need at least 1")
-    if out is None:
-        out = results_dir() if profile == "full" else data.cache_dir() / "runs" / profile
-    folder = Path(out) / name
-    splits = data.load(experiment.data)
-    for seed in range(seeds):
-        run_seed(experiment, chosen, splits, seed, folder / f"seed-{seed}", progress)
-    _record_leaving_in_time(chosen.take(splits), folder / "seed-0", progress)
-    if chosen.conversions:
-        ann = load_ann(folder / "seed-0" / "ann.safetensors", experiment, chosen.levels)
-        _compare_conversions(ann, splits, chosen.conversions, folder / "conversion.json")
-    return folder
 
+    ann: Recipe
+    qat: Recipe
+    levels: int = 8
+    train_images: int | None = None
+    images: int | None = None
+    conversions: int = 1000
 
-def run_seed(
-    experiment: Experiment,
-    profile: Profile,
-    splits: data.Splits,
-    seed: int,
-    folder: Path,
-    progress: bool = True,
-) -> None:
-    """Train, convert, fine-tune and record one seed of an experiment.
-
-    Raises :class:`ExperimentError`, and leaves everything as it was, where the folder holds a
-    run on other images, or a file that is damaged or of another network.
-    """
-    splits = profile.take(splits)
-    _claim(folder, splits.train)
-    ann = _ann(experiment, profile, splits, seed, folder, progress)
-    folded = fold_batch_norm(ann)
-    save = partial(_record, splits=splits, seed=seed, folder=folder, progress=progress)
-    save("ann", folded.static)
-    save("dynamic-ann", lambda: folded)
-    snn = convert(ann, timesteps=TIMESTEPS["snn"])
-    save("snn", snn.static)
-    if experiment.data == "MNIST":
-        rate = convert(ann, timesteps=TIMESTEPS["snn-rate"], encoding="rate")
-        save("snn-rate", rate.static)
-    qdsnn = _qdsnn(ann, profile, splits, seed, folder, progress)
-    save("qsnn", qdsnn.static)
-    save("qdsnn", lambda: qdsnn)
-
-
-def new_network(experiment: Experiment, levels: int, seed: int = 0) -> EarlyExitNetwork:
-    """The experiment's untrained dynamic ANN with clip-floor-shift activations."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)  # torch's initialisers know no other generator
-        return NETWORKS[experiment.network](partial(ClipFloorShift, levels))
-
-
-def load_ann(path: str | Path, experiment: Experiment, levels: int) -> EarlyExitNetwork:
-    """The trained dynamic ANN from its recorded weights.
-
-    Raises `FileNotFoundError`, or :class:`ExperimentError` for a damaged file or one of another
-    network.
-    """
-    network = new_network(experiment, levels)
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no weights at {path}; 'python -m sparq_utils run' makes them")
-    try:
-        network.load_state_dict(load_file(path))
-    except SafetensorError as error:
-        raise ExperimentError(f"{path} is damaged ({error}); delete it") from error
-    except RuntimeError as error:  # torch lists every layer that is missing or of another shape
-        raise ExperimentError(
-            f"{path} holds weights of another network than {experiment.network}; move it away"
-        ) from error
-    return network.eval()
-
-
-def _ann(
-    experiment: Experiment,
-    profile: Profile,
-    splits: data.Splits,
-    seed: int,
-    folder: Path,
-    progress: bool,
-) -> EarlyExitNetwork:
-    """The trained dynamic ANN: loaded if it is recorded, else trained and recorded."""
-    path = folder / "ann.safetensors"
-    if path.is_file():
-        return load_ann(path, experiment, profile.levels)
-    network = new_network(experiment, profile.levels, seed)
-    curve = train(
-        network, splits.train, splits.validation, profile.ann, seed, folder / "ann.pt", progress
-    )
-    _note_training(folder, "ann", profile.ann, curve)
-    _save_weights(network, path)
-    return network
-
-
-def _qdsnn(
-    ann: EarlyExitNetwork,
-    profile: Profile,
-    splits: data.Splits,
-    seed: int,
-    folder: Path,
-    progress: bool,
-) -> EarlyExitNetwork:
-    """The INT8 early-exit SNN: loaded if it is recorded, else fine-tuned and recorded."""
-    path = folder / "qdsnn.safetensors"
-    if path.is_file():
-        return _known_int8(path, ann)
-    prepared = quantize_aware(convert(ann, timesteps=TIMESTEPS["qdsnn"]))
-    checkpoint = folder / "qat.pt"
-    curve = train(
-        prepared, splits.train, splits.validation, profile.qat, seed, checkpoint, progress
-    )
-    network = to_int8(prepared)
-    scores = {"fake": accuracy(prepared, splits.test), "int8": accuracy(network, splits.test)}
-    _note_training(folder, "qat", profile.qat, curve)
-    _note_training(folder, "int8_test_accuracy", None, scores)
-    save_int8(network, path)
-    return network
-
-
-def _known_int8(path: Path, ann: EarlyExitNetwork) -> EarlyExitNetwork:
-    """A recorded INT8 network, if it can have been made of this ANN."""
-    network = load_int8(path)
-    found = (network.name, network.exits, network.timesteps)
-    expected = (ann.name, ann.exits, TIMESTEPS["qdsnn"])
-    if found != expected:
-        raise ExperimentError(
-            "{} holds {} with {} exits at T={}, expected {} with {} at T={}; move it away".format(
-                path, *found, *expected
-            )
+    def take(self, splits: data.Splits) -> data.Splits:
+        """The first images of each split, as many as this profile uses."""
+        return data.Splits(
+            splits.train.take(self.train_images),
+            splits.validation.take(self.images),
+            splits.test.take(self.images),
         )
-    return network
 
 
-def _claim(folder: Path, images: data.Images) -> None:
-    """Note what a run trains on before it starts; refuse a folder that holds another run."""
-    notes, now = _notes(folder), {"data": images.provenance, "train_images": len(images)}
-    found = {key: notes.get(key, value) for key, value in now.items()}
-    if found != now:
-        raise ExperimentError(
-            f"{folder} holds a run on {found['train_images']} training images of "
-            f"'{found['data']}', now there are {len(images)} of '{images.provenance}'; "
-            "move the results away or choose another --out"
-        )
-    if notes != notes | now:
-        _write_json(folder / "training.json", notes | now)
+@dataclass(frozen=True)
+class Experiment:
+    """A network on a data set, and the profiles it runs under."""
+
+    name: str
+    network: str
+    data: str
+    profiles: dict[str, Profile]
 
 
-def _notes(folder: Path) -> dict:
-    """What training.json holds so far; raises :class:`ExperimentError` if it is damaged."""
-    path = folder / "training.json"
-    if not path.is_file():
-        return {}
-    try:
-        return dict(json.loads(path.read_text()))
-    except (ValueError, TypeError) as error:
-        raise ExperimentError(f"{path} is damaged ({error}); move it away") from error
-
-
-def _save_weights(network: nn.Module, path: Path) -> None:
-    """Write weights as safetensors; an interrupted write leaves the old file whole."""
-    partial_path = path.with_suffix(".partial")
-    state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    save_file(state, partial_path)
-    partial_path.replace(path)
-
-
-def _note_training(folder: Path, step: str, recipe: Recipe | None, found: list | dict) -> None:
-    """Add what a step of training gave to training.json."""
-    notes = _notes(folder) | {"torch": torch.__version__, step: found}
-    if recipe:
-        notes[f"{step}_recipe"] = asdict(recipe)
-    _write_json(folder / "training.json", notes)
-
-
-def _write_json(path: Path, content: dict) -> None:
-    """Write JSON; an interrupted write leaves the old file whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial_path = path.with_suffix(".partial")
-    partial_path.write_text(json.dumps(content, indent=1) + "\n")
-    partial_path.replace(path)
-
-
-def _record(
-    variant: str,
-    build: Callable[[], EarlyExitNetwork],
-    splits: data.Splits,
-    seed: int,
-    folder: Path,
-    progress: bool,
-    recorder: Callable[..., ExitTrace] | None = None,
-) -> None:
-    """Record a variant's trace, where it is not recorded yet, by `record` or another `recorder`.
-
-    Validation images are for choosing when to leave: a variant with one exit needs none.
-    """
-    recorder = recorder or partial(record, variant=variant)
-    for split in SPLITS if variant in DYNAMIC else ("test",):
-        path = folder / f"{variant}-{split}.npz"
-        images: data.Images = getattr(splits, split)
-        if path.is_file():
-            found = load_trace(path)
-            if found.measured_on.data != images.provenance or found.samples != len(images):
-                raise ExperimentError(
-                    f"{path} was recorded on {found.samples} images of "
-                    f"'{found.measured_on.data}', now there are {len(images)} of "
-                    f"'{images.provenance}'; move the results away or choose another --out"
-                )
-            continue
-        network = build()
-        batch_size = max(10, 1000 // network.timesteps)
-        trace = recorder(network, images, seed=seed, batch_size=batch_size, progress=progress)
-        save_trace(trace, path)
-
-
-def _record_leaving_in_time(splits: data.Splits, folder: Path, progress: bool) -> None:
-    """Record how the INT8 network of a seed leaves in time, and in depth and time (chapter 6)."""
-    build = cache(partial(load_int8, folder / "qdsnn.safetensors"))
-    for source, criterion, order in (
-        ("qsnn", "confidence", None),
-        ("qsnn", "gap", None),
-        ("qdsnn", "confidence", "stage"),
-    ):
-        how = {"criterion": criterion, "order": order}
-        variant = temporal_variant(source, **how)
-        recorder = partial(record_temporal, variant=source, **how)
-        _record(variant, build, splits, 0, folder, progress, recorder)
-
-
-def _compare_conversions(
-    ann: EarlyExitNetwork, splits: data.Splits, count: int, path: Path
-) -> None:
-    """Accuracy against T for each way to convert, on `count` test images; to a JSON file."""
-    if path.is_file():
-        return
-    images, calibration = splits.test, splits.train.floats(slice(0, 500))
-    # The test images of some copies are sorted by class: take them evenly.
-    pick = torch.arange(0, len(images), max(1, len(images) // count))[:count]
-    images = replace(images, pixels=images.pixels[pick], labels=images.labels[pick])
-    ways = {
-        "weight copy": {"threshold": "copy"},
-        "percentile balancing": {"threshold": "percentile"},
-        "clip-floor-shift": {"threshold": "clip-floor-shift"},
-        "clip-floor-shift, beta 0.95": {"threshold": "clip-floor-shift", "beta": 0.95},
-        "clip-floor-shift, rate-coded": {"threshold": "clip-floor-shift", "encoding": "rate"},
+def _mnist(ann: Recipe, qat: Recipe) -> dict[str, Profile]:
+    """Profiles for a small network on MNIST; `full` trains as given."""
+    short = replace(ann, epochs=4, batch_size=64, augment="none", compile=False)
+    tune = replace(qat, epochs=1, batch_size=64, augment="none")
+    return {
+        "smoke": Profile(replace(short, epochs=1), tune, 8, 500, 100, 20),
+        "book": Profile(short, tune, 8, 8_000, 1_000, 200),
+        "full": Profile(ann, qat),
     }
-    methods: dict[str, dict[int, float]] = {}
-    for way, settings in ways.items():
-        methods[way] = {}
-        for timesteps in CONVERSION_TIMESTEPS:
-            snn = convert(ann, calibration, timesteps, **settings).static()
-            batch_size = max(5, 1000 // timesteps)
-            methods[way][timesteps] = accuracy(snn, images, batch_size)[0]
-    _write_json(
-        path,
-        {
-            "experiment": path.parent.name,
-            "seed": 0,
-            "data": images.provenance,
-            "images": len(images),
-            "ann_accuracy": accuracy(ann, images)[-1],
-            "methods": methods,
-        },
+
+
+def _mlp() -> dict[str, Profile]:
+    """Profiles for the MLP: the paper's recipe with small affine distortions of the digits."""
+    return _mnist(
+        Recipe(30, learning_rate=3e-3, augment="affine", compile=True),
+        Recipe(6, learning_rate=5e-4, mixup_alpha=0.0, augment="affine"),
     )
+
+
+def _lenet() -> dict[str, Profile]:
+    """Profiles for LeNet-5.
+
+    Mixup costs this small network accuracy; smoothed labels keep its confidences modest instead,
+    so that few wrong answers pass a threshold of 0.6.
+    """
+    return _mnist(
+        Recipe(
+            100, learning_rate=3e-3, weight_decay=0.05, mixup_alpha=0.0, label_smoothing=0.1,
+            augment="affine", compile=True, exit_weights=(0.5, 0.5, 1.0),
+        ),
+        Recipe(
+            4, learning_rate=5e-4, mixup_alpha=0.0, label_smoothing=0.1, augment="affine",
+        ),
+    )  # fmt: skip
+
+
+def _cifar10() -> dict[str, Profile]:
+    """Profiles for AlexNet on CIFAR-10; labels are smoothed for the same reason as LeNet-5's."""
+    ann = Recipe(
+        34, learning_rate=2e-3, weight_decay=0.05, warmup_epochs=1, mixup_alpha=0.0,
+        label_smoothing=0.1, augment="flip-crop", small_size=24, small_epochs=12,
+        precision="bfloat16", compile=True, exit_weights=(0.4, 0.6, 1.0), distillation=0.5,
+    )  # fmt: skip
+    qat = Recipe(
+        2, batch_size=128, learning_rate=1e-4, mixup_alpha=0.0, label_smoothing=0.1,
+        augment="flip-crop", precision="bfloat16", exit_weights=(0.3, 0.5, 1.0),
+    )  # fmt: skip
+    short = replace(ann, epochs=1, small_epochs=0, batch_size=16, warmup_epochs=0, compile=False)
+    tune = replace(qat, epochs=1, batch_size=16)
+    return {
+        "smoke": Profile(short, tune, 8, 64, 20, 10),
+        "book": Profile(short, tune, 8, 256, 50, 0),
+        "full": Profile(ann, qat, conversions=100),
+    }
+
+
+EXPERIMENTS = {
+    experiment.name: experiment
+    for experiment in (
+        Experiment("mlp-mnist", "mlp", "MNIST", _mlp()),
+        Experiment("lenet-mnist", "lenet5", "MNIST", _lenet()),
+        Experiment("alexnet-cifar10", "alexnet", "CIFAR-10", _cifar10()),
+    )
+}
+"""The experiments by name."""
+
+
+def find(name: str, profile: str) -> tuple[Experiment, Profile]:
+    """An experiment and one of its profiles; raises `ValueError` for an unknown one."""
+    if name not in EXPERIMENTS:
+        raise ValueError(f"unknown experiment '{name}'; choose one of {', '.join(EXPERIMENTS)}")
+    profiles = EXPERIMENTS[name].profiles
+    if profile not in profiles:
+        raise ValueError(f"unknown profile '{profile}'; choose one of {', '.join(profiles)}")
+    return EXPERIMENTS[name], profiles[profile]

@@ -16,8 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-from sparq_utils.policies import pareto_front
-from sparq_utils.trace import ExitTrace
+from sparq_utils.traces.policies import pareto_front
+from sparq_utils.traces.trace import ExitTrace
 
 INK = "#7f7f7f"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")

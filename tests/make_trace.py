@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sparq_utils.trace import ExitTrace, MeasuredOn
+from sparq_utils.traces.trace import ExitTrace, MeasuredOn
 
 
 def make_trace(exits: int = 3, samples: int = 500, seed: int = 0, classes: int = 10, **measured):

@@ -6,9 +6,9 @@ import pytest
 from make_trace import make_trace
 
 from sparq_utils import __main__ as cli
-from sparq_utils import results
-from sparq_utils.results import ROWS
-from sparq_utils.trace import save_trace
+from sparq_utils.results import files as results
+from sparq_utils.results.files import ROWS
+from sparq_utils.traces.trace import save_trace
 
 EXITS = {"ann": 1, "dynamic-ann": 3, "snn": 1, "qsnn": 1, "qdsnn": 3}
 
@@ -133,7 +133,7 @@ def test_the_audit_needs_nothing_recorded(told, tmp_path, monkeypatch):
 
 
 def test_stopping_by_hand_is_no_stack_trace(told, monkeypatch):
-    from sparq_utils import experiments
+    from sparq_utils import pipeline as experiments
 
     def stopped(*_):
         raise KeyboardInterrupt
@@ -144,7 +144,7 @@ def test_stopping_by_hand_is_no_stack_trace(told, monkeypatch):
 
 
 def test_a_defect_of_ours_keeps_its_stack_trace(monkeypatch):
-    from sparq_utils import experiments
+    from sparq_utils import pipeline as experiments
 
     def defect(*_):
         raise KeyError("a defect")

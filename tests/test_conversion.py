@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from small import pictures, tiny
 from torch import nn
 
-from sparq_utils.conversion import ClipFloorShift, convert, fold_batch_norm
-from sparq_utils.encoding import Direct, Latency, Rate
-from sparq_utils.networks import EarlyExitNetwork
-from sparq_utils.spiking import LIF
+from sparq_utils.networks.conversion import ClipFloorShift, convert, fold_batch_norm
+from sparq_utils.networks.early_exit import EarlyExitNetwork
+from sparq_utils.networks.encoding import Direct, Latency, Rate
+from sparq_utils.networks.spiking import LIF
 
 
 def neurons(network):

@@ -11,9 +11,9 @@ from neurobench.metrics.workload import SynapticOperations
 from neurobench.models import SNNTorchModel
 from torch import nn
 
-from sparq_utils.connections import weights_of
-from sparq_utils.conversion import convert
-from sparq_utils.counting import (
+from sparq_utils.deploy.snntorch_twin import to_snntorch
+from sparq_utils.networks.conversion import convert
+from sparq_utils.networks.counting import (
     SpikeCounter,
     count_layers,
     dense_macs,
@@ -22,11 +22,11 @@ from sparq_utils.counting import (
     static_counts,
     synapses,
 )
-from sparq_utils.encoding import Rate
-from sparq_utils.networks import EarlyExitNetwork, alexnet, lenet5, mlp
-from sparq_utils.quantization import calibrate, quantize_aware, to_int8
-from sparq_utils.snntorch_twin import to_snntorch
-from sparq_utils.spiking import LIF
+from sparq_utils.networks.early_exit import EarlyExitNetwork, alexnet, lenet5, mlp
+from sparq_utils.networks.encoding import Rate
+from sparq_utils.networks.quantization import calibrate, quantize_aware, to_int8
+from sparq_utils.networks.spiking import LIF
+from sparq_utils.networks.wiring import weights_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same'")
 

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparq_utils.encoding import ENCODERS, Direct, Latency, Rate
+from sparq_utils.networks.encoding import ENCODERS, Direct, Latency, Rate
 
 
 def test_direct_leaves_the_image_alone():

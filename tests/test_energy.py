@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from make_trace import make_trace
 
-from sparq_utils import energy as module
-from sparq_utils.energy import (
+from sparq_utils.traces import energy as module
+from sparq_utils.traces.energy import (
     HOROWITZ_FP32,
     HOROWITZ_INT8,
     MEMORY_MODELS,
@@ -21,8 +21,8 @@ from sparq_utils.energy import (
     priced_operations,
     sensitivity,
 )
-from sparq_utils.policies import leave_at_thresholds
-from sparq_utils.trace import ExitTrace
+from sparq_utils.traces.policies import leave_at_thresholds
+from sparq_utils.traces.trace import ExitTrace
 
 FREE_MEMORY = EnergyConstants(4.6e-12, 0.03e-12, 0.9e-12, 0.1e-12, 0.0)
 

@@ -7,9 +7,9 @@ from small import pictures, tiny
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from sparq_utils.conversion import convert
-from sparq_utils.exits import joint_loss, logits_in_batches, staged_inference
-from sparq_utils.networks import EarlyExitNetwork
+from sparq_utils.networks.conversion import convert
+from sparq_utils.networks.early_exit import EarlyExitNetwork
+from sparq_utils.networks.inference import joint_loss, logits_in_batches, staged_inference
 
 ANN = tiny().double()
 SPIKING = convert(ANN, pictures(40, dtype=torch.float64), timesteps=3)

@@ -6,12 +6,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sparq_utils import data, experiments
-from sparq_utils.experiments import ExperimentError, load_ann, run_seed
-from sparq_utils.recipes import Profile, find
-from sparq_utils.results import DYNAMIC, SPLITS, TEMPORAL, TRACES
-from sparq_utils.trace import TraceError, load_trace
-from sparq_utils.training import CheckpointError, Recipe
+from sparq_utils import data
+from sparq_utils import pipeline as experiments
+from sparq_utils.experiments import Profile, find
+from sparq_utils.networks.training import CheckpointError, Recipe
+from sparq_utils.pipeline import ExperimentError, load_ann, run_seed
+from sparq_utils.results.files import DYNAMIC, SPLITS, TEMPORAL, TRACES
+from sparq_utils.traces.trace import TraceError, load_trace
 
 TINY = Profile(Recipe(2, 16, 3e-3), Recipe(1, 16, 5e-4, mixup_alpha=0.0), 4, 32, 6, 0)
 MLP, _ = find("mlp-mnist", "smoke")

@@ -3,9 +3,9 @@ import torch
 from small import pictures, tiny
 from torch import nn
 
-from sparq_utils.conversion import convert
-from sparq_utils.integer import IntegerSynapse, _as_bytes, with_integer_synapses
-from sparq_utils.networks import lenet5
+from sparq_utils.networks.conversion import convert
+from sparq_utils.networks.early_exit import lenet5
+from sparq_utils.networks.integer import IntegerSynapse, _as_bytes, with_integer_synapses
 
 pytestmark = pytest.mark.skipif(
     not hasattr(torch.ops.onednn, "qconv2d_pointwise"), reason="no INT8 kernels of oneDNN"

@@ -5,8 +5,16 @@ import torch
 from small import pictures, tiny
 from torch import nn
 
-from sparq_utils.conversion import ClipFloorShift, convert, fold_batch_norm
-from sparq_utils.networks import NETWORKS, EarlyExitNetwork, alexnet, exit_head, leaves, lenet5, mlp
+from sparq_utils.networks.conversion import ClipFloorShift, convert, fold_batch_norm
+from sparq_utils.networks.early_exit import (
+    NETWORKS,
+    EarlyExitNetwork,
+    alexnet,
+    exit_head,
+    leaves,
+    lenet5,
+    mlp,
+)
 
 
 def parameters(network):

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparq_utils import audit_readings, audit_tables, paper
-from sparq_utils.audit import (
+from sparq_utils.paper import printed as paper
+from sparq_utils.paper import readings as audit_readings
+from sparq_utils.paper import tables_1_2 as audit_tables
+from sparq_utils.paper.audit import (
     CHECKS,
     audit,
     audit_counts,
@@ -18,8 +20,7 @@ from sparq_utils.audit import (
     audit_markdown,
     audit_report,
 )
-from sparq_utils.audit_energy import layer_subsets_within, qdsnn_neurons
-from sparq_utils.evidence import (
+from sparq_utils.paper.evidence import (
     AGREES,
     CONTRADICTS,
     UNDECIDED,
@@ -30,7 +31,8 @@ from sparq_utils.evidence import (
     at_least,
     matches,
 )
-from sparq_utils.paper import LAYERS, TABLE_1, TABLE_2, TABLE_3, TABLE_4, lookup, total
+from sparq_utils.paper.printed import LAYERS, TABLE_1, TABLE_2, TABLE_3, TABLE_4, lookup, total
+from sparq_utils.paper.tables_3_4 import layer_subsets_within, qdsnn_neurons
 
 ALEXNET = "alexnet-cifar10"
 FINDINGS = audit()
@@ -313,5 +315,5 @@ def test_frame_has_a_row_for_each_finding():
 
 
 def test_the_audit_needs_no_torch():
-    code = "import sys, sparq_utils.audit as a; a.audit(); assert 'torch' not in sys.modules"
+    code = "import sys, sparq_utils.paper.audit as a; a.audit(); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

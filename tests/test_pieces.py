@@ -4,11 +4,11 @@ import pytest
 import torch
 from small import pictures, tiny
 
-from sparq_utils import networks
-from sparq_utils.conversion import convert
-from sparq_utils.counting import SpikeCounter
-from sparq_utils.exits import staged_inference
-from sparq_utils.spiking import LIF
+from sparq_utils.networks import early_exit as networks
+from sparq_utils.networks.conversion import convert
+from sparq_utils.networks.counting import SpikeCounter
+from sparq_utils.networks.inference import staged_inference
+from sparq_utils.networks.spiking import LIF
 
 
 def spiking(encoding="direct", timesteps=4):

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_trace import make_trace
 
-from sparq_utils.optimum import MAX_BINS, Objective, exact_optimum
-from sparq_utils.policies import (
+from sparq_utils.traces.optimum import MAX_BINS, Objective, exact_optimum
+from sparq_utils.traces.policies import (
     BIN_EDGES,
     choose_thresholds,
     confidence_bins,
@@ -20,8 +20,15 @@ from sparq_utils.policies import (
     sweep_thresholds,
     threshold_grid,
 )
-from sparq_utils.qlearning import CONTINUE, LEAVE, Learning, implied_thresholds, is_monotone, learn
-from sparq_utils.trace import ExitTrace
+from sparq_utils.traces.qlearning import (
+    CONTINUE,
+    LEAVE,
+    Learning,
+    implied_thresholds,
+    is_monotone,
+    learn,
+)
+from sparq_utils.traces.trace import ExitTrace
 
 
 def part(trace, chosen):
@@ -341,7 +348,7 @@ def test_impossible_learning(wrong):
 
 @pytest.mark.parametrize("exits", [1, 2, 3, 4])
 def test_stepping_an_environment_gives_the_same_q_table(exits):
-    environment = pytest.importorskip("sparq_utils.environment")
+    environment = pytest.importorskip("sparq_utils.traces.environment")
     trace = make_trace(exits, 300)
     learning = Learning(
         episodes=700, minimum_episodes=200, patience=300, check_every=7, record_every=100
@@ -366,7 +373,7 @@ def test_environment_passes_gymnasiums_check():
     gymnasium = pytest.importorskip("gymnasium")
     from gymnasium.utils.env_checker import check_env
 
-    from sparq_utils.environment import ENVIRONMENT_ID, ExitEnvironment
+    from sparq_utils.traces.environment import ENVIRONMENT_ID, ExitEnvironment
 
     trace = make_trace()
     check_env(gymnasium.make(ENVIRONMENT_ID, trace=trace).unwrapped)

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import avg_pool2d
 
-from sparq_utils import pooling
-from sparq_utils.pooling import AveragePool
+from sparq_utils.networks import pooling
+from sparq_utils.networks.pooling import AveragePool
 
 
 def images(shape, seed=0, dtype=torch.float32):

@@ -11,9 +11,9 @@ from torch import nn
 from torch.ao import quantization as ao
 from torch.ao.nn import quantized as nnq
 
-from sparq_utils.conversion import ClipFloorShift, convert, fold_batch_norm
-from sparq_utils.networks import EarlyExitNetwork
-from sparq_utils.quantization import (
+from sparq_utils.networks.conversion import ClipFloorShift, convert, fold_batch_norm
+from sparq_utils.networks.early_exit import EarlyExitNetwork
+from sparq_utils.networks.quantization import (
     QuantizedSynapse,
     calibrate,
     export_int8,
@@ -23,8 +23,8 @@ from sparq_utils.quantization import (
     size_bytes,
     to_int8,
 )
-from sparq_utils.spiking import LIF
-from sparq_utils.training import Recipe, accuracy, train
+from sparq_utils.networks.spiking import LIF
+from sparq_utils.networks.training import Recipe, accuracy, train
 
 CODINGS = ["direct", "rate", "latency"]
 
@@ -258,7 +258,7 @@ def test_saving_is_whole_or_not_at_all(tmp_path, monkeypatch):
         file.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sparq_utils.quantization.save_file", dying)
+    monkeypatch.setattr("sparq_utils.networks.quantization.save_file", dying)
     with pytest.raises(KeyboardInterrupt):
         save_int8(to_int8(prepared(seed=1)), path)
     assert path.read_bytes() == kept

@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sparq_utils import data, results
-from sparq_utils.quantization import load_int8
-from sparq_utils.recipes import EXPERIMENTS
-from sparq_utils.recording import record
+from sparq_utils import data
+from sparq_utils.experiments import EXPERIMENTS
+from sparq_utils.networks.quantization import load_int8
+from sparq_utils.networks.recording import record
+from sparq_utils.results import files as results
 
 
 @pytest.mark.skipif("SPARQ_DATA_DIR" not in os.environ, reason="downloads nothing for a test")

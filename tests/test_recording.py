@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from sparq_utils.conversion import convert
-from sparq_utils.counting import count_layers
 from sparq_utils.data import Images
-from sparq_utils.energy import energy
-from sparq_utils.exits import staged_inference
-from sparq_utils.networks import EarlyExitNetwork, lenet5, mlp
-from sparq_utils.policies import leave_at_thresholds
-from sparq_utils.quantization import calibrate, quantize_aware, to_int8
-from sparq_utils.recording import record
-from sparq_utils.trace import COUNTS
+from sparq_utils.networks.conversion import convert
+from sparq_utils.networks.counting import count_layers
+from sparq_utils.networks.early_exit import EarlyExitNetwork, lenet5, mlp
+from sparq_utils.networks.inference import staged_inference
+from sparq_utils.networks.quantization import calibrate, quantize_aware, to_int8
+from sparq_utils.networks.recording import record
+from sparq_utils.traces.energy import energy
+from sparq_utils.traces.policies import leave_at_thresholds
+from sparq_utils.traces.trace import COUNTS
 
 
 def some_images(count=12, shape=(1, 28, 28), seed=0):

@@ -7,13 +7,19 @@ import numpy as np
 import pytest
 from make_trace import make_trace
 
-from sparq_utils import measured, results
-from sparq_utils.energy import PAPER, energy
-from sparq_utils.optimum import exact_optimum
-from sparq_utils.policies import choose_thresholds, leave_at_thresholds, leave_by_table, outcome
-from sparq_utils.qlearning import learn
-from sparq_utils.results import ROWS, ResultsError
-from sparq_utils.trace import TraceError, save_trace
+from sparq_utils.results import files as results
+from sparq_utils.results import rows as measured
+from sparq_utils.results.files import ROWS, ResultsError
+from sparq_utils.traces.energy import PAPER, energy
+from sparq_utils.traces.optimum import exact_optimum
+from sparq_utils.traces.policies import (
+    choose_thresholds,
+    leave_at_thresholds,
+    leave_by_table,
+    outcome,
+)
+from sparq_utils.traces.qlearning import learn
+from sparq_utils.traces.trace import TraceError, save_trace
 
 EXITS = {"ann": 1, "dynamic-ann": 3, "snn": 1, "snn-rate": 1, "qsnn": 1, "qdsnn": 3}
 STEPS = {"ann": 1, "dynamic-ann": 1, "snn": 32, "snn-rate": 32, "qsnn": 4, "qdsnn": 4}

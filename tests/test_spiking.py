@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 from small import pictures, tiny
 from snntorch import surrogate
 
-from sparq_utils.conversion import ClipFloorShift, convert
-from sparq_utils.quantization import calibrate, quantize_aware, to_int8
-from sparq_utils.snntorch_twin import to_snntorch
-from sparq_utils.spiking import LIF, fast_sigmoid, integrate, triangular
+from sparq_utils.deploy.snntorch_twin import to_snntorch
+from sparq_utils.networks.conversion import ClipFloorShift, convert
+from sparq_utils.networks.quantization import calibrate, quantize_aware, to_int8
+from sparq_utils.networks.spiking import LIF, fast_sigmoid, integrate, triangular
 
 
 def currents(steps, count, seed=0, dtype=torch.float64):

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from make_trace import make_trace
 
-from sparq_utils import measured, results, tables
-from sparq_utils.energy import PAPER
-from sparq_utils.measured import Measured
-from sparq_utils.results import ResultsError
-from sparq_utils.tables import EMPTY
-from sparq_utils.trace import save_trace
+from sparq_utils.results import files as results
+from sparq_utils.results import rows as measured
+from sparq_utils.results import tables
+from sparq_utils.results.files import ResultsError
+from sparq_utils.results.rows import Measured
+from sparq_utils.results.tables import EMPTY
+from sparq_utils.traces.energy import PAPER
+from sparq_utils.traces.trace import save_trace
 
 
 @pytest.fixture

@@ -9,13 +9,18 @@ import torch
 from make_trace import make_trace
 from test_recording import some_images, spiking
 
-from sparq_utils.energy import energy
-from sparq_utils.networks import lenet5, mlp
-from sparq_utils.policies import leave_at_thresholds, outcome, sweep_thresholds
-from sparq_utils.recording import record
-from sparq_utils.spiking import LIF
-from sparq_utils.temporal import equal_accuracy, exit_names, record_temporal, trade_off
-from sparq_utils.trace import COUNTS, load_trace, save_trace
+from sparq_utils.networks.early_exit import lenet5, mlp
+from sparq_utils.networks.recording import record
+from sparq_utils.networks.recording_in_time import (
+    equal_accuracy,
+    exit_names,
+    record_temporal,
+    trade_off,
+)
+from sparq_utils.networks.spiking import LIF
+from sparq_utils.traces.energy import energy
+from sparq_utils.traces.policies import leave_at_thresholds, outcome, sweep_thresholds
+from sparq_utils.traces.trace import COUNTS, load_trace, save_trace
 
 
 def stopped_after(network, timesteps):

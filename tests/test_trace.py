@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_trace import make_trace
 
-from sparq_utils import trace as trace_module
-from sparq_utils.trace import ExitTrace, TraceError, load_trace, save_trace
+from sparq_utils.traces import trace as trace_module
+from sparq_utils.traces.trace import ExitTrace, TraceError, load_trace, save_trace
 
 
 def parts(trace):

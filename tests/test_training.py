@@ -12,12 +12,12 @@ import torch
 from small import patterns, tiny
 from torch import nn
 
-from sparq_utils import training
-from sparq_utils.conversion import ClipFloorShift, convert
 from sparq_utils.data import Images
-from sparq_utils.exits import joint_loss
-from sparq_utils.quantization import quantize_aware
-from sparq_utils.training import CheckpointError, Recipe, accuracy, train
+from sparq_utils.networks import training
+from sparq_utils.networks.conversion import ClipFloorShift, convert
+from sparq_utils.networks.inference import joint_loss
+from sparq_utils.networks.quantization import quantize_aware
+from sparq_utils.networks.training import CheckpointError, Recipe, accuracy, train
 
 TRAIN, VALIDATION = patterns(96, 0), patterns(50, 1, "validation")
 RECIPE = Recipe(3, batch_size=32, learning_rate=0.01, augment="flip-crop")
@@ -310,7 +310,7 @@ WORKER = """
 import json, sys
 import torch
 from small import patterns, tiny
-from sparq_utils.training import Recipe, train
+from sparq_utils.networks.training import Recipe, train
 
 torch.set_num_threads(1)
 network = tiny(dropout=0.1, seed=int(sys.argv[2]))

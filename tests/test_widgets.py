@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_trace import make_trace
 
-from sparq_utils.energy import HOROWITZ_INT8, PRICED, energy
-from sparq_utils.optimum import exact_optimum
-from sparq_utils.policies import leave_at_thresholds, oracle, outcome
-from sparq_utils.qlearning import Learning, learn
+from sparq_utils.traces.energy import HOROWITZ_INT8, PRICED, energy
+from sparq_utils.traces.optimum import exact_optimum
+from sparq_utils.traces.policies import leave_at_thresholds, oracle, outcome
+from sparq_utils.traces.qlearning import Learning, learn
 from sparq_utils.widgets import (
     ConversionExplorer,
     DigitExplorer,

@@ -6,8 +6,8 @@ from typing import ClassVar
 import numpy as np
 import traitlets
 
-from sparq_utils.energy import PRESETS, EnergyConstants, MemoryModel, constants_for
-from sparq_utils.trace import ExitTrace
+from sparq_utils.traces.energy import PRESETS, EnergyConstants, MemoryModel, constants_for
+from sparq_utils.traces.trace import ExitTrace
 from sparq_utils.widgets.base import Explorer, script
 from sparq_utils.widgets.pricing import countable, energy_parts_j, joules, totals
 

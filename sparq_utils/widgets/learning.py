@@ -5,8 +5,8 @@ from typing import ClassVar
 import numpy as np
 import traitlets
 
-from sparq_utils.optimum import Optimum
-from sparq_utils.qlearning import CONTINUE, LEAVE, Learned, greedy, implied_thresholds
+from sparq_utils.traces.optimum import Optimum
+from sparq_utils.traces.qlearning import CONTINUE, LEAVE, Learned, greedy, implied_thresholds
 from sparq_utils.widgets.base import Explorer, pack, script
 
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from sparq_utils import paper
-from sparq_utils.energy import PRICED, EnergyConstants, MemoryModel, operations
-from sparq_utils.trace import ExitTrace
+from sparq_utils.paper import printed as paper
+from sparq_utils.traces.energy import PRICED, EnergyConstants, MemoryModel, operations
+from sparq_utils.traces.trace import ExitTrace
 
 SUMMED = {"macs": "mac_j", "acs": "ac_j", "updates": "decay_j", "bits": "byte_j"}
 """What is summed over samples, and the constant whose count it is (bits: eight to a byte)."""

@@ -6,9 +6,9 @@ from typing import ClassVar
 import numpy as np
 import traitlets
 
-from sparq_utils.energy import PRESETS, EnergyConstants, MemoryModel, constants_for
-from sparq_utils.policies import leave_at_thresholds
-from sparq_utils.trace import ExitTrace
+from sparq_utils.traces.energy import PRESETS, EnergyConstants, MemoryModel, constants_for
+from sparq_utils.traces.policies import leave_at_thresholds
+from sparq_utils.traces.trace import ExitTrace
 from sparq_utils.widgets.base import Explorer, pack, script, smallest
 from sparq_utils.widgets.pricing import countable, energy_parts_j, joules, spoken_variant, totals
 
@@ -42,7 +42,7 @@ class ThresholdExplorer(Explorer):
     network as a static trace (or leave it out: the last exit stands for it, side heads
     included). `presets` are policies by label and name: thresholds, or `leaving` int [samples].
     `paper_points` by label: see :func:`~sparq_utils.widgets.pricing.paper_points`. `constants`,
-    `memory` and `convention` price operations: see :mod:`sparq_utils.energy`.
+    `memory` and `convention` price operations: see :mod:`sparq_utils.traces.energy`.
 
     Synced with the page: `selected` (label), `thresholds`, `preset` (a policy in force instead
     of thresholds, or ""), `constants` (joules by name). :attr:`point` is what they give.

@@ -8,11 +8,11 @@ import pytest
 from make_trace import make_trace
 
 from browser.spiking_lenet import digits, network, recorded
-from sparq_utils.energy import HOROWITZ_INT8, PRICED
-from sparq_utils.optimum import exact_optimum
-from sparq_utils.policies import oracle
-from sparq_utils.qlearning import Learning, learn
-from sparq_utils.quantization import export_int8
+from sparq_utils.networks.quantization import export_int8
+from sparq_utils.traces.energy import HOROWITZ_INT8, PRICED
+from sparq_utils.traces.optimum import exact_optimum
+from sparq_utils.traces.policies import oracle
+from sparq_utils.traces.qlearning import Learning, learn
 from sparq_utils.widgets import (
     ConversionExplorer,
     DigitExplorer,

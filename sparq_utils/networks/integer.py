@@ -12,8 +12,8 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from sparq_utils.connections import Synapse, synapses
-from sparq_utils.networks import EarlyExitNetwork
+from sparq_utils.networks.early_exit import EarlyExitNetwork
+from sparq_utils.networks.wiring import Synapse, synapses
 
 LIMBS = 3
 """Bytes a weight: a fixed-point number of 23 bits and a sign, float32's own precision."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
-from sparq_utils.networks import EarlyExitNetwork
+from sparq_utils.networks.early_exit import EarlyExitNetwork
 
 
 def joint_loss(

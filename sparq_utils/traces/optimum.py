@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sparq_utils.policies import BIN_EDGES, at_exit, confidence_bins
-from sparq_utils.trace import ExitTrace
+from sparq_utils.traces.policies import BIN_EDGES, at_exit, confidence_bins
+from sparq_utils.traces.trace import ExitTrace
 
 MAX_BINS = 16
 """The most confidence bins for which all 2^bins choices at exit 1 are tried."""

@@ -1,6 +1,6 @@
 """The audit of Tables 1 and 2: architectures, operations, power, memory traffic."""
 
-from sparq_utils.evidence import (
+from sparq_utils.paper.evidence import (
     AGREES,
     CONTRADICTS,
     UNDECIDED,
@@ -11,7 +11,7 @@ from sparq_utils.evidence import (
     at_least,
     matches,
 )
-from sparq_utils.paper import (
+from sparq_utils.paper.printed import (
     ALEXNET_NEURONS,
     CONSTANTS_PJ,
     EXPERIMENTS,

@@ -1,7 +1,7 @@
 """Our Tables 1 to 4 and the headline ratios, from recorded traces, beside the paper's.
 
 What is not recorded is left out of a table or shown as an empty cell, never made up. Operations
-come in both conventions of :mod:`sparq_utils.energy`; energies are *modelled*.
+come in both conventions of :mod:`sparq_utils.traces.energy`; energies are *modelled*.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,10 +10,10 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from sparq_utils import paper
-from sparq_utils.energy import EnergyConstants, MemoryModel
-from sparq_utils.measured import Measured
-from sparq_utils.results import EXPERIMENTS, ROWS
+from sparq_utils.paper import printed as paper
+from sparq_utils.results.files import EXPERIMENTS, ROWS
+from sparq_utils.results.rows import Measured
+from sparq_utils.traces.energy import EnergyConstants, MemoryModel
 
 LABELS = {
     "ann": "ANN",

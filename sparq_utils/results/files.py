@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sparq_utils.optimum import Objective, exact_optimum
-from sparq_utils.policies import choose_thresholds, leave_at_thresholds, leave_by_table
-from sparq_utils.qlearning import learn
-from sparq_utils.trace import ExitTrace, load_trace
+from sparq_utils.traces.optimum import Objective, exact_optimum
+from sparq_utils.traces.policies import choose_thresholds, leave_at_thresholds, leave_by_table
+from sparq_utils.traces.qlearning import learn
+from sparq_utils.traces.trace import ExitTrace, load_trace
 
 EXPERIMENTS = ("mlp-mnist", "lenet-mnist", "alexnet-cifar10")
 SPLITS = ("validation", "test")
@@ -20,7 +20,7 @@ TRACES = ("ann", "dynamic-ann", "snn", "snn-rate", "qsnn", "qdsnn")
 """The variants that are recorded for every seed."""
 
 TEMPORAL = ("qsnn-by-step", "qsnn-by-step-gap", "qdsnn-by-exit-and-step")
-"""The same INT8 network leaving in time (:mod:`sparq_utils.temporal`), recorded for seed 0."""
+"""The same INT8 network leaving in time (:mod:`sparq_utils.networks.recording_in_time`), recorded for seed 0."""
 
 DYNAMIC = ("dynamic-ann", "qdsnn", *TEMPORAL)
 """Those with several exits, recorded on validation images too."""
@@ -48,7 +48,7 @@ class ResultsError(LookupError):
 def results_dir() -> Path:
     """Where results lie: `SPARQ_RESULTS_DIR`, else `results/` beside the package."""
     chosen = os.environ.get("SPARQ_RESULTS_DIR")
-    return Path(chosen) if chosen else Path(__file__).resolve().parent.parent / "results"
+    return Path(chosen) if chosen else Path(__file__).resolve().parents[2] / "results"
 
 
 def trace_path(experiment: str, variant: str, split: str = "test", seed: int = 0) -> Path:

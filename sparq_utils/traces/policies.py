@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sparq_utils.trace import COUNTS, ExitTrace
+from sparq_utils.traces.trace import COUNTS, ExitTrace
 
 BIN_EDGES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 """Where one confidence bin ends and the next begins: 13 bins, fine near 1, where softmax
@@ -23,7 +23,7 @@ MAX_CELLS = 20_000_000
 class Outcome:
     """What a policy achieves: fractions, and mean cumulative counts per image.
 
-    `mean_counts` has the keys of :data:`sparq_utils.trace.COUNTS` and "synaptic_ops".
+    `mean_counts` has the keys of :data:`sparq_utils.traces.trace.COUNTS` and "synaptic_ops".
     """
 
     accuracy: float

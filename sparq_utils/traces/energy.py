@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
-from sparq_utils.trace import ExitTrace
+from sparq_utils.traces.trace import ExitTrace
 
 CONVENTIONS = ("fan-out", "printed")
 """How synapses are counted: every connection a spike reaches, or Eq. 6-8 as printed."""

@@ -10,7 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from sparq_utils.pooling import AveragePool
+from sparq_utils.networks.pooling import AveragePool
 
 Activation = Callable[[], nn.Module]
 

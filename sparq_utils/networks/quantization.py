@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from torch.ao import quantization as ao
 from torch.ao.nn import quantized as nnq
 
-from sparq_utils.conversion import SYNAPSES, set_layers
-from sparq_utils.encoding import ENCODERS
-from sparq_utils.networks import EarlyExitNetwork, leaves
-from sparq_utils.pooling import AveragePool
-from sparq_utils.spiking import LIF
+from sparq_utils.networks.conversion import SYNAPSES, set_layers
+from sparq_utils.networks.early_exit import EarlyExitNetwork, leaves
+from sparq_utils.networks.encoding import ENCODERS
+from sparq_utils.networks.pooling import AveragePool
+from sparq_utils.networks.spiking import LIF
 
 WEIGHT = ao.FakeQuantize.with_args(
     observer=ao.MinMaxObserver,
@@ -77,8 +77,8 @@ class QuantizedSynapse(nn.Module):
 def quantize_aware(network: EarlyExitNetwork) -> EarlyExitNetwork:
     """A copy with fake quantisation in place, ready to be fine-tuned with :func:`train`.
 
-    Batch norm must be folded already (:func:`~sparq_utils.conversion.convert` and
-    :func:`~sparq_utils.conversion.fold_batch_norm` do); raises `ValueError` if it is not.
+    Batch norm must be folded already (:func:`~sparq_utils.networks.conversion.convert` and
+    :func:`~sparq_utils.networks.conversion.fold_batch_norm` do); raises `ValueError` if it is not.
     """
     if any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules()):
         raise ValueError("fold batch norm first: use convert() or fold_batch_norm()")

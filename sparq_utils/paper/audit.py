@@ -10,9 +10,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from sparq_utils import audit_claims, audit_energy, audit_readings, audit_tables
-from sparq_utils.evidence import VERDICTS, Finding
-from sparq_utils.paper import CITATION
+from sparq_utils.paper import claims as audit_claims
+from sparq_utils.paper import readings as audit_readings
+from sparq_utils.paper import tables_1_2 as audit_tables
+from sparq_utils.paper import tables_3_4 as audit_energy
+from sparq_utils.paper.evidence import VERDICTS, Finding
+from sparq_utils.paper.printed import CITATION
 
 if TYPE_CHECKING:
     from pandas import DataFrame

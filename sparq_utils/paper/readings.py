@@ -1,8 +1,7 @@
 """The audit of what the numbers imply together: thresholds, savings, times, routing."""
 
-from sparq_utils.audit_claims import HIGH, LENET, LOW, MLP
-from sparq_utils.audit_tables import ALEXNET, ops_m, table_2, traffic_mb
-from sparq_utils.evidence import (
+from sparq_utils.paper.claims import HIGH, LENET, LOW, MLP
+from sparq_utils.paper.evidence import (
     AGREES,
     CONTRADICTS,
     UNDECIDED,
@@ -11,7 +10,7 @@ from sparq_utils.evidence import (
     Rounded,
     at_least,
 )
-from sparq_utils.paper import (
+from sparq_utils.paper.printed import (
     CONSTANTS_PJ,
     EXPERIMENTS,
     FIGURE_2,
@@ -22,6 +21,7 @@ from sparq_utils.paper import (
     lookup,
     total,
 )
+from sparq_utils.paper.tables_1_2 import ALEXNET, ops_m, table_2, traffic_mb
 
 
 def thresholds() -> list[Finding]:

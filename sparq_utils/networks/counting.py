@@ -2,7 +2,7 @@
 
 One multiply-accumulate (MAC) is one weight times one real number, added; one accumulate (AC) is
 one weight added because a spike arrived. Which of the two a synapse does the network declares
-(:mod:`sparq_utils.connections`).
+(:mod:`sparq_utils.networks.wiring`).
 
 A spike is counted once for every weight it really meets: the fan-out at its position, found by
 carrying ones back through the synapse and the pooling before it, so that borders and stride are
@@ -18,7 +18,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sparq_utils.connections import (
+from sparq_utils.networks.conversion import ACTIVATIONS
+from sparq_utils.networks.early_exit import EarlyExitNetwork
+from sparq_utils.networks.spiking import LIF
+from sparq_utils.networks.wiring import (
     Synapse,
     dense_macs,
     device_of,
@@ -32,9 +35,6 @@ from sparq_utils.connections import (
     shapes,
     synapses,
 )
-from sparq_utils.conversion import ACTIVATIONS
-from sparq_utils.networks import EarlyExitNetwork
-from sparq_utils.spiking import LIF
 
 __all__ = [
     "LayerCounts",

@@ -1,14 +1,14 @@
 """The paper's tables, figures, constants, equations and architectures, as data.
 
 Source: arXiv 2603.14380v1 (:data:`CITATION`). Numbers keep the digits they are printed with
-(:class:`~sparq_utils.evidence.Printed`), and are floats besides.
+(:class:`~sparq_utils.paper.evidence.Printed`), and are floats besides.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from sparq_utils.evidence import Printed
+from sparq_utils.paper.evidence import Printed
 
 CITATION = (
     "P. Patne, M. Taheri, A. Mahani, M. Jenihhin, R. Mahani, C. Herglotz: SPARQ: Spiking "

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from sparq_utils.encoding import ENCODERS
-from sparq_utils.networks import EarlyExitNetwork, leaves
-from sparq_utils.pooling import AveragePool
-from sparq_utils.spiking import LIF
+from sparq_utils.networks.early_exit import EarlyExitNetwork, leaves
+from sparq_utils.networks.encoding import ENCODERS
+from sparq_utils.networks.pooling import AveragePool
+from sparq_utils.networks.spiking import LIF
 
 Threshold = float | Literal["copy", "percentile", "clip-floor-shift", "auto"]
 

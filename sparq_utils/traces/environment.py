@@ -1,6 +1,6 @@
 """An exit trace as a gymnasium environment, and the textbook agent that steps through it.
 
-:func:`sparq_utils.qlearning.learn` is the fast way; this is the standard one, for agents of
+:func:`sparq_utils.traces.qlearning.learn` is the fast way; this is the standard one, for agents of
 other libraries, and the oracle that the fast one is tested against.
 """
 
@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sparq_utils.optimum import Objective
-from sparq_utils.policies import BIN_EDGES, confidence_bins
-from sparq_utils.qlearning import (
+from sparq_utils.traces.optimum import Objective
+from sparq_utils.traces.policies import BIN_EDGES, confidence_bins
+from sparq_utils.traces.qlearning import (
     CONTINUE,
     LEAVE,
     Learned,
@@ -18,7 +18,7 @@ from sparq_utils.qlearning import (
     Progress,
     draw_episodes,
 )
-from sparq_utils.trace import ExitTrace
+from sparq_utils.traces.trace import ExitTrace
 
 try:
     import gymnasium
@@ -87,7 +87,7 @@ def learn_by_stepping(
     learning: Learning | None = None,
     bin_edges: Sequence[float] = BIN_EDGES,
 ) -> Learned:
-    """The agent of :func:`sparq_utils.qlearning.learn`, stepping the environment.
+    """The agent of :func:`sparq_utils.traces.qlearning.learn`, stepping the environment.
 
     Given an equal `rng` it returns the same Q-table, bit for bit. The environment is made as
     gymnasium makes any other, with its usual wrappers.

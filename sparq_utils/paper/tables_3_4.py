@@ -3,8 +3,7 @@
 from itertools import chain, combinations
 from math import ceil, floor
 
-from sparq_utils.audit_tables import ALEXNET, LABELS, agreement
-from sparq_utils.evidence import (
+from sparq_utils.paper.evidence import (
     CONTRADICTS,
     UNDECIDED,
     Finding,
@@ -14,7 +13,7 @@ from sparq_utils.evidence import (
     at_least,
     matches,
 )
-from sparq_utils.paper import (
+from sparq_utils.paper.printed import (
     ALEXNET_NEURONS,
     CONSTANTS_PJ,
     HOROWITZ_64_BIT_PJ,
@@ -26,6 +25,7 @@ from sparq_utils.paper import (
     TIMESTEPS,
     lookup,
 )
+from sparq_utils.paper.tables_1_2 import ALEXNET, LABELS, agreement
 
 
 def lif_and_total_operations() -> list[Finding]:

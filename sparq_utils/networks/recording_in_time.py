@@ -32,12 +32,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from sparq_utils.counting import SpikeCounter
 from sparq_utils.data import Images
-from sparq_utils.energy import EnergyConstants, MemoryModel, energy
-from sparq_utils.networks import EarlyExitNetwork
-from sparq_utils.recording import as_trace, measured_on, per_exit, run_counted
-from sparq_utils.trace import ExitTrace
+from sparq_utils.networks.counting import SpikeCounter
+from sparq_utils.networks.early_exit import EarlyExitNetwork
+from sparq_utils.networks.recording import as_trace, measured_on, per_exit, run_counted
+from sparq_utils.traces.energy import EnergyConstants, MemoryModel, energy
+from sparq_utils.traces.trace import ExitTrace
 
 CRITERIA = {"confidence": "", "gap": "-gap"}
 """What may decide, and what it adds to a variant's name."""
@@ -83,7 +83,7 @@ def record_temporal(
     and cannot be had with exits in time; price these traces step by step.
 
     Raises `ValueError` for an unknown criterion or order, a network without timesteps, and as
-    :func:`~sparq_utils.recording.record` does.
+    :func:`~sparq_utils.networks.recording.record` does.
     """
     name = temporal_variant(variant, criterion, order)
     if network.timesteps < 2:

@@ -1,7 +1,6 @@
 """The audit of what the text claims: ratios, gains, comparisons."""
 
-from sparq_utils.audit_tables import ALEXNET, LABELS, agreement, ops_m, table_2
-from sparq_utils.evidence import (
+from sparq_utils.paper.evidence import (
     AGREES,
     CONTRADICTS,
     UNDECIDED,
@@ -11,13 +10,14 @@ from sparq_utils.evidence import (
     at_least,
     matches,
 )
-from sparq_utils.paper import (
+from sparq_utils.paper.printed import (
     EXPERIMENTS,
     TABLE_1,
     TABLE_2,
     TABLE_3,
     lookup,
 )
+from sparq_utils.paper.tables_1_2 import ALEXNET, LABELS, agreement, ops_m, table_2
 
 LOW, HIGH = "qdsnn-0.2-0.4", "qdsnn-0.6-0.7"
 MLP, LENET = "mlp-mnist", "lenet-mnist"

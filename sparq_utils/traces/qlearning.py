@@ -1,7 +1,7 @@
 """Learning when to leave: tabular Q-learning on a trace (Eq. 1-2).
 
 A state is (exit, confidence bin), an action leaves or continues. Leaving pays Eq. 1, continuing
-pays 0, the last exit can only be left. :mod:`sparq_utils.optimum` finds the best policy on the
+pays 0, the last exit can only be left. :mod:`sparq_utils.traces.optimum` finds the best policy on the
 same states exactly.
 """
 
@@ -12,9 +12,9 @@ from operator import gt
 
 import numpy as np
 
-from sparq_utils.optimum import Objective, PathRewards
-from sparq_utils.policies import BIN_EDGES, confidence_bins
-from sparq_utils.trace import ExitTrace
+from sparq_utils.traces.optimum import Objective, PathRewards
+from sparq_utils.traces.policies import BIN_EDGES, confidence_bins
+from sparq_utils.traces.trace import ExitTrace
 
 CONTINUE, LEAVE = 0, 1
 """The two actions: also the last index of a Q-table."""

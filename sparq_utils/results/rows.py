@@ -12,10 +12,8 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from sparq_utils import paper
-from sparq_utils.energy import EnergyConstants, MemoryModel, energy, operations
-from sparq_utils.policies import Outcome, at_exit, outcome
-from sparq_utils.results import (
+from sparq_utils.paper import printed as paper
+from sparq_utils.results.files import (
     EXPERIMENTS,
     ROWS,
     ResultsError,
@@ -27,7 +25,9 @@ from sparq_utils.results import (
     seeds,
     trace_path,
 )
-from sparq_utils.trace import ExitTrace
+from sparq_utils.traces.energy import EnergyConstants, MemoryModel, energy, operations
+from sparq_utils.traces.policies import Outcome, at_exit, outcome
+from sparq_utils.traces.trace import ExitTrace
 
 
 @dataclass(frozen=True)

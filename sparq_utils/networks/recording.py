@@ -9,13 +9,13 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from sparq_utils import __version__
-from sparq_utils.connections import device_of
-from sparq_utils.counting import SpikeCounter
 from sparq_utils.data import Images
-from sparq_utils.encoding import ENCODERS, Rate
-from sparq_utils.networks import EarlyExitNetwork
-from sparq_utils.quantization import QuantizedSynapse
-from sparq_utils.trace import ExitTrace, MeasuredOn
+from sparq_utils.networks.counting import SpikeCounter
+from sparq_utils.networks.early_exit import EarlyExitNetwork
+from sparq_utils.networks.encoding import ENCODERS, Rate
+from sparq_utils.networks.quantization import QuantizedSynapse
+from sparq_utils.networks.wiring import device_of
+from sparq_utils.traces.trace import ExitTrace, MeasuredOn
 
 
 @torch.no_grad()

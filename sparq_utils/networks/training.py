@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from torch.nn.functional import affine_grid, grid_sample, interpolate, pad
 from tqdm.auto import tqdm
 
-from sparq_utils.conversion import ClipFloorShift
 from sparq_utils.data import Images
-from sparq_utils.exits import joint_loss
-from sparq_utils.networks import EarlyExitNetwork
+from sparq_utils.networks.conversion import ClipFloorShift
+from sparq_utils.networks.early_exit import EarlyExitNetwork
+from sparq_utils.networks.inference import joint_loss
 
 AUGMENTATIONS = ("none", "affine", "flip-crop")
 
@@ -39,7 +39,7 @@ class Recipe:
     (photographs). `small_epochs` first epochs see images shrunk to `small_size` pixels
     (progressive resizing). `precision` "bfloat16" runs the layers under autocast;
     `compile` fuses activations with `torch.compile` where there is a C++ compiler. The last exit
-    teaches the others with a share of `distillation` (:func:`~sparq_utils.exits.joint_loss`).
+    teaches the others with a share of `distillation` (:func:`~sparq_utils.networks.inference.joint_loss`).
     """
 
     epochs: int

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d
 
-from sparq_utils.conversion import ACTIVATIONS, SYNAPSES
-from sparq_utils.networks import EarlyExitNetwork, leaves
-from sparq_utils.quantization import QuantizedSynapse
-from sparq_utils.spiking import LIF
+from sparq_utils.networks.conversion import ACTIVATIONS, SYNAPSES
+from sparq_utils.networks.early_exit import EarlyExitNetwork, leaves
+from sparq_utils.networks.quantization import QuantizedSynapse
+from sparq_utils.networks.spiking import LIF
 
 CONNECTED = (*SYNAPSES, QuantizedSynapse)
 """Layers whose weights are counted."""

@@ -11,9 +11,9 @@ import snntorch
 import torch
 from torch import Tensor, nn
 
-from sparq_utils.encoding import Direct
-from sparq_utils.networks import EarlyExitNetwork, leaves
-from sparq_utils.spiking import LIF, Surrogate
+from sparq_utils.networks.early_exit import EarlyExitNetwork, leaves
+from sparq_utils.networks.encoding import Direct
+from sparq_utils.networks.spiking import LIF, Surrogate
 
 
 class _Spike(torch.autograd.Function):
