@@ -5,8 +5,9 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from sparq_utils.networks.architectures import NETWORKS
 from sparq_utils.networks.conversion import convert, fold_batch_norm
-from sparq_utils.networks.early_exit import NETWORKS, EarlyExitNetwork
+from sparq_utils.networks.early_exit import EarlyExitNetwork
 
 LEAVING = (0.6, 0.5)
 """Of those that reach an exit, the fraction that leaves there: about what trained LeNets do."""

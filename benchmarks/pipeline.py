@@ -13,7 +13,7 @@ from sparq_utils import data
 from sparq_utils.networks.conversion import fold_batch_norm
 from sparq_utils.networks.early_exit import EarlyExitNetwork
 from sparq_utils.networks.inference import Answers, staged_inference
-from sparq_utils.networks.quantization import load_int8
+from sparq_utils.networks.int8 import load_int8
 from sparq_utils.results.files import results_dir
 
 PEERS = {

@@ -10,7 +10,7 @@ interrupted goes on where it stopped.
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
 
@@ -21,13 +21,16 @@ from torch import nn
 
 from sparq_utils import data
 from sparq_utils.experiments import Experiment, Profile, find
+from sparq_utils.networks.architectures import NETWORKS
 from sparq_utils.networks.conversion import ClipFloorShift, convert, fold_batch_norm
-from sparq_utils.networks.early_exit import NETWORKS, EarlyExitNetwork
-from sparq_utils.networks.quantization import load_int8, quantize_aware, save_int8, to_int8
+from sparq_utils.networks.early_exit import EarlyExitNetwork
+from sparq_utils.networks.int8 import load_int8, save_int8
+from sparq_utils.networks.quantization import quantize_aware, to_int8
 from sparq_utils.networks.recording import record
-from sparq_utils.networks.recording_in_time import record_temporal, temporal_variant
+from sparq_utils.networks.recording_in_time import record_temporal
 from sparq_utils.networks.training import Recipe, accuracy, train
 from sparq_utils.results.files import DYNAMIC, SPLITS, results_dir
+from sparq_utils.traces.in_time import temporal_variant
 from sparq_utils.traces.trace import ExitTrace, load_trace, save_trace
 
 TIMESTEPS = {"snn": 32, "snn-rate": 32, "qsnn": 4, "qdsnn": 4}
@@ -287,10 +290,7 @@ def _compare_conversions(
     """Accuracy against T for each way to convert, on `count` test images; to a JSON file."""
     if path.is_file():
         return
-    images, calibration = splits.test, splits.train.floats(slice(0, 500))
-    # The test images of some copies are sorted by class: take them evenly.
-    pick = torch.arange(0, len(images), max(1, len(images) // count))[:count]
-    images = replace(images, pixels=images.pixels[pick], labels=images.labels[pick])
+    images, calibration = splits.test.take(count), splits.train.floats(slice(0, 500))
     ways = {
         "weight copy": {"threshold": "copy"},
         "percentile balancing": {"threshold": "percentile"},

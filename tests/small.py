@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from sparq_utils.data import Images
-from sparq_utils.networks.early_exit import EarlyExitNetwork, exit_head
+from sparq_utils.networks.architectures import exit_head
+from sparq_utils.networks.early_exit import EarlyExitNetwork
 
 
 def tiny(activation=nn.ReLU, dropout=0.0, seed=0, classes=10) -> EarlyExitNetwork:

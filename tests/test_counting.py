@@ -12,6 +12,7 @@ from neurobench.models import SNNTorchModel
 from torch import nn
 
 from sparq_utils.deploy.snntorch_twin import to_snntorch
+from sparq_utils.networks.architectures import alexnet, lenet5, mlp
 from sparq_utils.networks.conversion import convert
 from sparq_utils.networks.counting import (
     SpikeCounter,
@@ -22,7 +23,7 @@ from sparq_utils.networks.counting import (
     static_counts,
     synapses,
 )
-from sparq_utils.networks.early_exit import EarlyExitNetwork, alexnet, lenet5, mlp
+from sparq_utils.networks.early_exit import EarlyExitNetwork
 from sparq_utils.networks.encoding import Rate
 from sparq_utils.networks.quantization import calibrate, quantize_aware, to_int8
 from sparq_utils.networks.spiking import LIF

@@ -6,7 +6,6 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from sparq_utils import data
 from sparq_utils.data import DataError
@@ -146,101 +145,113 @@ def test_a_download_is_kept_and_checked(monkeypatch, tmp_path):
         data.load("MNIST")
 
 
-def jpeg(colour):
-    buffer = io.BytesIO()
-    Image.new("RGB", (32, 32), colour).save(buffer, "JPEG", quality=95)
-    return buffer.getvalue()
-
-
 def add(tar, name, content):
     member = tarfile.TarInfo(name)
     member.size = len(content)
     tar.addfile(member, io.BytesIO(content))
 
 
-@pytest.fixture
-def photographs(monkeypatch):
-    """Say how many of the archive's images are for training."""
-    monkeypatch.setattr(data, "CIFAR10_TRAIN", 18)
-
-
-def write_jpeg_archive(folder, monkeypatch):
-    path = folder / data.CIFAR10_JPEG[0]
-    with tarfile.open(path, "w:xz") as tar:
-        add(tar, "./test/ship/0000.jpg", jpeg((0, 0, 250)))  # the order in the archive is free
-        for number in range(18):
-            label = data.CLASSES["CIFAR-10"][number % 10]
-            add(tar, f"./train/{label}/{number:04}.jpg", jpeg((10 * number, 100, 0)))
-        add(tar, "./README", b"not an image")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    monkeypatch.setattr(data, "CIFAR10_JPEG", (path.name, digest))
-    return path
-
-
-def write_binary_archive(folder, monkeypatch):
+def write_cifar10(folder, monkeypatch):
+    """The six files of CIFAR-10's binary version, of few random photographs; their rows."""
     rows = np.random.default_rng(0).integers(0, 256, (20, 3073), dtype=np.uint8)
     rows[:, 0] = np.arange(20) % 10
-    path = folder / data.CIFAR10_BINARY[0].rsplit("/", 1)[-1]
-    names = [f"data_batch_{n}.bin" for n in range(1, 6)] + ["test_batch.bin"]
-    sizes = [4, 4, 4, 4, 2, 2]
-    with tarfile.open(path, "w:gz") as tar:
-        for name, part in zip(names, np.split(rows, np.cumsum(sizes)[:-1]), strict=True):
-            add(tar, f"cifar-10-batches-bin/{name}", part.tobytes())
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    monkeypatch.setattr(data, "CIFAR10_BINARY", (data.CIFAR10_BINARY[0], digest))
-    return path, rows
+    unpacked, hashes = folder / data.CIFAR10_FOLDER, {}
+    unpacked.mkdir(parents=True)
+    parts = np.split(rows, [4, 8, 12, 16, 18])
+    for name, part in zip(data.CIFAR10_FILES, parts, strict=True):
+        (unpacked / name).write_bytes(part.tobytes())
+        hashes[name] = hashlib.sha256(part.tobytes()).hexdigest()
+    monkeypatch.setattr(data, "CIFAR10_FILES", hashes)
+    return unpacked, rows
 
 
-def test_the_jpeg_copy_is_read_and_says_what_it_is(folder, monkeypatch, photographs):
-    write_jpeg_archive(folder, monkeypatch)
-    splits = data.load("CIFAR-10")
-    assert splits.test.provenance == splits.train.provenance == "CIFAR-10, JPEG-75 copy"
-    assert [len(s) for s in (splits.train, splits.validation, splits.test)] == [16, 2, 1]
-    assert splits.test.labels.tolist() == [8]  # ship
-    means = splits.test.pixels.double().mean((0, 2, 3))
-    torch.testing.assert_close(means, torch.tensor([0.0, 0.0, 250.0]).double(), atol=3, rtol=0)
-    pixels = torch.cat([splits.train.pixels, splits.validation.pixels])
-    labels = torch.cat([splits.train.labels, splits.validation.labels])
-    number = (pixels[:, 0].double().mean((1, 2)) / 10).round().long()  # red says which image
-    assert sorted(number.tolist()) == list(range(18))
-    assert torch.equal(number % 10, labels)
+def pack(unpacked, archive):
+    """The archive that unpacks to a folder; the folder goes."""
+    with tarfile.open(archive, "w:gz") as tar:
+        add(tar, f"{data.CIFAR10_FOLDER}/readme.html", b"not an image")
+        for path in sorted(unpacked.iterdir(), reverse=True):  # the order in it is free
+            add(tar, f"{data.CIFAR10_FOLDER}/{path.name}", path.read_bytes())
+            path.unlink()
+    unpacked.rmdir()
+    return archive
 
 
-def test_the_original_archive_is_read(folder, monkeypatch, photographs):
-    _, rows = write_binary_archive(folder, monkeypatch)
-    splits = data.load("CIFAR-10")
-    assert splits.test.provenance == "CIFAR-10"
-    assert splits.test.pixels.shape == (2, 3, 32, 32)
+def assert_holds(splits, rows):
+    """That CIFAR-10 was read as these rows: 18 to train and validate, 2 to test."""
+    assert {s.provenance for s in (splits.train, splits.validation, splits.test)} == {"CIFAR-10"}
+    assert [len(s) for s in (splits.train, splits.validation, splits.test)] == [16, 2, 2]
     assert splits.test.pixels.flatten(1).numpy().tolist() == rows[18:, 1:].tolist()
     assert splits.test.labels.tolist() == [8, 9]
+    known = {row[1:].tobytes(): row[0] for row in rows[:18]}
+    for split in (splits.train, splits.validation):
+        assert split.pixels.dtype == torch.uint8 and split.pixels.shape[1:] == (3, 32, 32)
+        found = [known.pop(pixels.numpy().tobytes()) for pixels in split.pixels]
+        assert found == split.labels.tolist()
+    assert not known
 
 
-def test_decoded_archives_are_kept_and_made_anew_when_damaged(folder, monkeypatch, photographs):
-    path, rows = write_binary_archive(folder, monkeypatch)
-    data.load("CIFAR-10")
-    (kept,) = data.cache_dir().iterdir()  # and no partial file beside it
-    content = kept.read_bytes()
-    path.write_bytes(b"no longer needed")
-    assert len(data.load("CIFAR-10").test) == 2
-    kept.write_bytes(content[: len(content) // 2])
-    with pytest.raises(DataError, match="SHA-256"):  # it has to read the archive again
-        data.load("CIFAR-10")
-    write_again, _ = write_binary_archive(folder, monkeypatch)
-    kept.unlink()
-    (data.cache_dir() / f"cifar10-{data.CIFAR10_BINARY[1][:16]}.npz").write_bytes(content[:100])
-    assert write_again == path
-    assert data.load("CIFAR-10").test.pixels[0].flatten().tolist() == rows[18, 1:].tolist()
+@pytest.mark.parametrize("name", ["CIFAR-10", "cifar10", "CIFAR10", "cifar-10", "cifar_10"])
+def test_cifar_is_read_from_the_named_folder(folder, monkeypatch, name):
+    _, rows = write_cifar10(folder, monkeypatch)
+    assert_holds(data.load(name), rows)
+    assert not data.cache_dir().exists()
 
 
-@pytest.mark.parametrize("write", [write_jpeg_archive, write_binary_archive])
-def test_a_damaged_archive_is_named_with_both_hashes(folder, monkeypatch, write):
-    path = write(folder, monkeypatch)
-    path = path if isinstance(path, type(folder)) else path[0]
-    path.write_bytes(path.read_bytes()[:-10])
+def test_cifar_is_read_from_the_cache(monkeypatch):
+    _, rows = write_cifar10(data.cache_dir(), monkeypatch)
+    assert_holds(data.load("CIFAR-10"), rows)
+
+
+def test_the_official_archive_is_unpacked_once(folder, monkeypatch):
+    unpacked, rows = write_cifar10(folder, monkeypatch)
+    archive = pack(unpacked, folder / data.CIFAR10_ARCHIVE)
+    assert_holds(data.load("CIFAR-10"), rows)
+    kept = data.cache_dir() / data.CIFAR10_FOLDER
+    assert {path.name for path in kept.iterdir()} == set(data.CIFAR10_FILES)  # nothing beside them
+    archive.unlink()
+    assert_holds(data.load("CIFAR-10"), rows)
+
+
+def test_a_download_of_cifar_is_unpacked(tmp_path, monkeypatch):
+    unpacked, rows = write_cifar10(tmp_path, monkeypatch)
+    archive = pack(unpacked, tmp_path / "there.tar.gz")
+
+    def fetch(url, where):
+        assert url == data.CIFAR10_URL
+        where.mkdir(parents=True, exist_ok=True)
+        (where / data.CIFAR10_ARCHIVE).write_bytes(archive.read_bytes())
+
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", fetch)
+    assert_holds(data.load("CIFAR-10"), rows)
+
+
+def test_a_damaged_photograph_is_refused_with_both_hashes(folder, monkeypatch):
+    unpacked, _ = write_cifar10(folder, monkeypatch)
+    path = unpacked / "data_batch_3.bin"
+    path.write_bytes(path.read_bytes()[:-1])
     found = hashlib.sha256(path.read_bytes()).hexdigest()
-    with pytest.raises(DataError, match=found) as caught:
+    with pytest.raises(DataError) as caught:
         data.load("CIFAR-10")
-    assert str(path) in str(caught.value)
+    expected = data.CIFAR10_FILES[path.name]
+    assert all(word in str(caught.value) for word in (str(path), found, expected, "delete it"))
+
+
+def test_a_missing_batch_is_named(folder, monkeypatch):
+    unpacked, _ = write_cifar10(folder, monkeypatch)
+    (unpacked / "test_batch.bin").unlink()
+    with pytest.raises(DataError, match=r"lacks test_batch\.bin; complete it or delete it"):
+        data.load("CIFAR-10")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_a_damaged_archive_is_named(folder, monkeypatch, share):
+    unpacked, _ = write_cifar10(folder, monkeypatch)
+    archive = pack(unpacked, folder / data.CIFAR10_ARCHIVE)
+    content = archive.read_bytes()
+    archive.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(DataError, match="is damaged") as caught:
+        data.load("CIFAR-10")
+    assert str(archive) in str(caught.value)
 
 
 def test_cifar_without_a_network_says_what_to_do():

@@ -12,14 +12,29 @@ MODULES = {
     ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__"): path
     for path in ROOT.rglob("*.py")
 }
-LIGHT = {"trace", "policies", "optimum", "qlearning", "environment", "energy", "paper", "results",
-         "measured", "tables", "evidence", "plots"}  # fmt: skip
-"""Modules that must do without torch; with them, the audit and the widgets."""
+ROOMS = {
+    "data": set(),
+    "files": set(),
+    "traces": {"files"},
+    "paper": set(),
+    "prose": set(),
+    "reference": set(),
+    "networks": {"data", "files", "traces"},
+    "deploy": {"files", "networks", "traces"},
+    "experiments": {"data", "networks"},
+    "results": {"files", "paper", "traces"},
+    "plots": {"paper", "results", "traces"},
+    "widgets": {"paper", "plots", "results", "traces"},
+    "pipeline": {"data", "deploy", "experiments", "files", "networks", "results", "traces"},
+}
+"""Every room of the package, and the rooms it may import from. The command line may use all."""
+
+WITHOUT_TORCH = ("traces", "results", "paper", "prose", "plots", "widgets", "reference")
+HEAVY = {"torch", "torchvision", "snntorch", "accelerate", "safetensors"}
 
 
-def is_light(name):
-    part = name.removeprefix("sparq_utils.").split(".")[0]
-    return part in LIGHT or part.startswith(("audit", "widgets"))
+def room_of(module):
+    return module.split(".")[1]
 
 
 def imports(path):
@@ -65,63 +80,50 @@ import {modules}
 """
 
 
+def inside(rooms):
+    """The modules of these rooms."""
+    return sorted(name for name in MODULES if name != "sparq_utils" and room_of(name) in rooms)
+
+
 def test_imports_run_one_way():
     circles = [name for name in GRAPH if name in reached(name)]
     assert not circles
 
 
-LAYERS = [
-    {"networks", "data", "trace", "pooling"},
-    {"encoding", "spiking", "conversion", "exits", "training", "quantization", "counting",
-     "policies", "optimum", "qlearning", "environment", "energy", "paper", "snntorch_twin"},
-    {"recording", "results", "recipes"},
-    {"experiments"},
-    {"__main__"},
-]  # fmt: skip
+def test_every_room_has_a_rule():
+    rooms = {room_of(name) for name in MODULES if name != "sparq_utils"}
+    assert rooms - {"__main__"} <= set(ROOMS)
 
 
-def test_no_layer_imports_from_one_above_it():
-    rank = {f"sparq_utils.{name}": level for level, names in enumerate(LAYERS) for name in names}
-    assert set(rank) <= set(MODULES)
-    upwards = [
-        (name, other)
-        for name in rank
-        for other in reached(name)
-        if rank.get(other, -1) > rank[name]
-    ]
-    assert not upwards
-    lowest = {f"sparq_utils.{name}" for name in LAYERS[0]}
-    assert all(GRAPH[name] <= lowest for name in lowest)
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_from_the_rooms_it_may(room):
+    used = {room_of(other) for name in inside({room}) for other in GRAPH[name]} - {room}
+    assert used <= ROOMS[room]
 
 
-@pytest.mark.parametrize("name", sorted(filter(is_light, MODULES)))
-def test_no_light_module_names_one_that_needs_torch(name):
-    assert all(map(is_light, reached(name)))
-    heavy = {"torch", "torchvision", "snntorch", "accelerate", "safetensors"}
+@pytest.mark.parametrize("name", inside(WITHOUT_TORCH))
+def test_torch_stays_behind_its_wall(name):
     for module in {name, *reached(name)}:
-        assert not {word.split(".")[0] for word in imports(MODULES[module])} & heavy
+        assert not {word.split(".")[0] for word in imports(MODULES[module])} & HEAVY
 
 
-def test_light_modules_import_without_torch():
-    light = sorted(filter(is_light, MODULES))
-    assert {f"sparq_utils.{name}" for name in LIGHT} <= set(light)
-    blocked = {"torch", "torchvision", "snntorch", "accelerate"}
-    done = run(BLOCK.format(blocked=blocked, modules=", ".join(light)))
+def test_the_light_rooms_import_without_torch():
+    modules = ", ".join(inside(WITHOUT_TORCH))
+    done = run(BLOCK.format(blocked=HEAVY, modules=modules))
     assert done.returncode == 0, done.stderr
 
 
-def test_the_torch_wing_imports_without_the_books_tools():
-    names = "networks data encoding spiking conversion exits training quantization counting"
-    names += " recording policies qlearning energy results experiments snntorch_twin"
-    modules = ", ".join(f"sparq_utils.{name}" for name in names.split())
+def test_training_imports_without_the_books_tools():
     blocked = {"gymnasium", "anywidget", "ipywidgets", "IPython", "jupyter", "jupyterlab",
                "notebook", "ipykernel", "matplotlib"}  # fmt: skip
+    modules = inside(set(ROOMS) - {"plots", "widgets"})
+    modules = ", ".join(name for name in modules if not name.endswith(".environment"))
     done = run(BLOCK.format(blocked=blocked, modules=modules))
     assert done.returncode == 0, done.stderr
 
 
 def test_the_block_blocks():
-    done = run(BLOCK.format(blocked={"torch"}, modules="sparq_utils.networks.early_exit"))
+    done = run(BLOCK.format(blocked={"torch"}, modules="sparq_utils.networks.spiking"))
     assert done.returncode == 1 and "torch is blocked" in done.stderr
 
 
@@ -129,6 +131,25 @@ def test_importing_the_package_is_light():
     done = run("import sys; before = set(sys.modules); import sparq_utils; "
                "print(*sorted(set(sys.modules) - before))")  # fmt: skip
     assert done.returncode == 0, done.stderr
-    found = {name for name in done.stdout.split() if not name.startswith("__editable__")}
-    assert found == {"sparq_utils"}
+    found = {name.split(".")[0] for name in done.stdout.split()}
+    ours = {name for name in found if not name.startswith("__editable__")}
+    assert ours - set(sys.stdlib_module_names) == {"sparq_utils", "lazy_loader"}
     assert sparq_utils.__version__
+
+
+FACES = ["sparq_utils", *(f"sparq_utils.{room}" for room in
+         ("deploy", "networks", "paper", "results", "traces"))]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FACES)
+def test_what_a_face_offers_is_there(name):
+    face = __import__(name, fromlist=["__all__"])
+    assert face.__all__ and set(face.__all__) <= set(dir(face))
+    for offered in face.__all__:
+        assert f"{name}.{offered}" not in MODULES, f"{offered} is also a file of {name}"
+        assert getattr(face, offered) is not None
+
+
+def test_a_face_refuses_what_it_does_not_offer():
+    with pytest.raises(AttributeError, match="nothing_of_ours"):
+        _ = sparq_utils.nothing_of_ours

@@ -3,8 +3,8 @@ import torch
 from small import pictures, tiny
 from torch import nn
 
+from sparq_utils.networks.architectures import lenet5
 from sparq_utils.networks.conversion import convert
-from sparq_utils.networks.early_exit import lenet5
 from sparq_utils.networks.integer import IntegerSynapse, _as_bytes, with_integer_synapses
 
 pytestmark = pytest.mark.skipif(

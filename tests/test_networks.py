@@ -5,16 +5,9 @@ import torch
 from small import pictures, tiny
 from torch import nn
 
+from sparq_utils.networks.architectures import NETWORKS, alexnet, exit_head, lenet5, mlp
 from sparq_utils.networks.conversion import ClipFloorShift, convert, fold_batch_norm
-from sparq_utils.networks.early_exit import (
-    NETWORKS,
-    EarlyExitNetwork,
-    alexnet,
-    exit_head,
-    leaves,
-    lenet5,
-    mlp,
-)
+from sparq_utils.networks.early_exit import EarlyExitNetwork, leaves
 
 
 def parameters(network):

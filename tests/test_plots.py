@@ -10,6 +10,7 @@ from make_trace import make_trace
 from matplotlib import pyplot as plt
 
 from sparq_utils import plots
+from sparq_utils.prose import say
 
 ENERGY = {"snn": {"synaptic": 2e-6, "memory": 5e-5}, "qdsnn": {"synaptic": 1e-7, "memory": 4e-6}}
 
@@ -77,11 +78,11 @@ def test_shares_that_do_not_sum_to_one_are_refused():
 
 def test_say_refuses_an_unformatted_float():
     with pytest.raises(TypeError, match="accuracy is a float: format it"):
-        plots.say(accuracy=0.98)
+        say(accuracy=0.98)
 
 
 def test_say_outside_a_notebook_prints_nothing(capsys):
-    plots.say(accuracy="98 %", images=10_000)
+    say(accuracy="98 %", images=10_000)
     assert capsys.readouterr().out == ""
 
 
@@ -89,7 +90,7 @@ def test_say_gives_the_text_to_the_page_and_the_cell(monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.get_ipython", lambda: object())
     monkeypatch.setattr("IPython.display.display", lambda data, **more: shown.append((data, more)))
-    plots.say(images=10_000)
+    say(images=10_000)
     (data, more), *rest = shown
     assert not rest
     assert data["text/plain"] == "images: 10,000"

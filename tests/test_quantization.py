@@ -13,13 +13,11 @@ from torch.ao.nn import quantized as nnq
 
 from sparq_utils.networks.conversion import ClipFloorShift, convert, fold_batch_norm
 from sparq_utils.networks.early_exit import EarlyExitNetwork
+from sparq_utils.networks.int8 import export_int8, load_int8, save_int8
 from sparq_utils.networks.quantization import (
     QuantizedSynapse,
     calibrate,
-    export_int8,
-    load_int8,
     quantize_aware,
-    save_int8,
     size_bytes,
     to_int8,
 )
@@ -258,7 +256,7 @@ def test_saving_is_whole_or_not_at_all(tmp_path, monkeypatch):
         file.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sparq_utils.networks.quantization.save_file", dying)
+    monkeypatch.setattr("sparq_utils.networks.int8.save_file", dying)
     with pytest.raises(KeyboardInterrupt):
         save_int8(to_int8(prepared(seed=1)), path)
     assert path.read_bytes() == kept

@@ -8,7 +8,7 @@ import pytest
 
 from sparq_utils import data
 from sparq_utils.experiments import EXPERIMENTS
-from sparq_utils.networks.quantization import load_int8
+from sparq_utils.networks.int8 import load_int8
 from sparq_utils.networks.recording import record
 from sparq_utils.results import files as results
 

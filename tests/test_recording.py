@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from sparq_utils.data import Images
+from sparq_utils.networks.architectures import lenet5, mlp
 from sparq_utils.networks.conversion import convert
 from sparq_utils.networks.counting import count_layers
-from sparq_utils.networks.early_exit import EarlyExitNetwork, lenet5, mlp
+from sparq_utils.networks.early_exit import EarlyExitNetwork
 from sparq_utils.networks.inference import staged_inference
 from sparq_utils.networks.quantization import calibrate, quantize_aware, to_int8
 from sparq_utils.networks.recording import record

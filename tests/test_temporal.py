@@ -9,16 +9,12 @@ import torch
 from make_trace import make_trace
 from test_recording import some_images, spiking
 
-from sparq_utils.networks.early_exit import lenet5, mlp
+from sparq_utils.networks.architectures import lenet5, mlp
 from sparq_utils.networks.recording import record
-from sparq_utils.networks.recording_in_time import (
-    equal_accuracy,
-    exit_names,
-    record_temporal,
-    trade_off,
-)
+from sparq_utils.networks.recording_in_time import exit_names, record_temporal
 from sparq_utils.networks.spiking import LIF
 from sparq_utils.traces.energy import energy
+from sparq_utils.traces.in_time import equal_accuracy, trade_off
 from sparq_utils.traces.policies import leave_at_thresholds, outcome, sweep_thresholds
 from sparq_utils.traces.trace import COUNTS, load_trace, save_trace
 

@@ -15,9 +15,8 @@ from torch import nn
 from sparq_utils.data import Images
 from sparq_utils.networks import training
 from sparq_utils.networks.conversion import ClipFloorShift, convert
-from sparq_utils.networks.inference import joint_loss
 from sparq_utils.networks.quantization import quantize_aware
-from sparq_utils.networks.training import CheckpointError, Recipe, accuracy, train
+from sparq_utils.networks.training import CheckpointError, Recipe, accuracy, joint_loss, train
 
 TRAIN, VALIDATION = patterns(96, 0), patterns(50, 1, "validation")
 RECIPE = Recipe(3, batch_size=32, learning_rate=0.01, augment="flip-crop")

@@ -4,40 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, one_hot
+from torch import Tensor
 
 from sparq_utils.networks.early_exit import EarlyExitNetwork
-
-
-def joint_loss(
-    logits: Tensor,
-    targets: Tensor,
-    weights: Sequence[float] | None = None,
-    label_smoothing: float = 0.0,
-    distillation: float = 0.0,
-) -> Tensor:
-    """Weighted mean of the cross-entropies of all exits (BranchyNet, Teerapittayanon 2016).
-
-    `logits` [exits, B, classes]; `targets` int64 [B]; `weights` one per exit, all equal for None.
-    With `distillation` the last exit teaches the others: their target is the label, mixed with
-    that share of the last exit's answer (self-distillation, Phuong and Lampert, 2019).
-    """
-    weights = [1.0] * len(logits) if weights is None else weights
-    if len(weights) != len(logits):
-        raise ValueError(f"{len(weights)} exit weights for {len(logits)} exits: need one an exit")
-    classes = logits.shape[-1]
-    label = one_hot(targets, classes).to(logits.dtype)  # [B, classes]
-    label = label * (1 - label_smoothing) + label_smoothing / classes
-    teacher = logits[-1].detach().softmax(-1)
-    early = label.lerp(teacher, distillation)
-    losses = [
-        weight * cross_entropy(exit_logits, label if last else early)
-        for weight, exit_logits, last in zip(
-            weights, logits, [False] * (len(logits) - 1) + [True], strict=True
-        )
-    ]
-    return torch.stack(losses).sum() / sum(weights)
 
 
 @dataclass(frozen=True)
@@ -153,14 +122,3 @@ def _joined(waiting: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
         return numbers, steps.flatten(0, 1)
     numbers, steps = zip(*waiting, strict=True)
     return torch.cat(numbers), torch.cat(steps, 1).flatten(0, 1)
-
-
-@torch.no_grad()
-def logits_in_batches(
-    network: nn.Module, images: Tensor, batch_size: int = 256, progress: bool = False
-) -> Tensor:
-    """Logits of every exit for many images, [exits, N, classes], a batch at a time."""
-    from tqdm.auto import tqdm
-
-    batches = tqdm(images.split(batch_size), desc="inference", disable=not progress)
-    return torch.cat([network(batch) for batch in batches], dim=1)

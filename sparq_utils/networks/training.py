@@ -7,6 +7,7 @@ was not. Runs on a CPU, a GPU or several through Accelerate.
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import cos, pi
 from pathlib import Path
@@ -16,13 +17,12 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor, nn
-from torch.nn.functional import affine_grid, grid_sample, interpolate, pad
+from torch.nn.functional import affine_grid, cross_entropy, grid_sample, interpolate, one_hot, pad
 from tqdm.auto import tqdm
 
 from sparq_utils.data import Images
 from sparq_utils.networks.conversion import ClipFloorShift
 from sparq_utils.networks.early_exit import EarlyExitNetwork
-from sparq_utils.networks.inference import joint_loss
 
 AUGMENTATIONS = ("none", "affine", "flip-crop")
 
@@ -39,7 +39,7 @@ class Recipe:
     (photographs). `small_epochs` first epochs see images shrunk to `small_size` pixels
     (progressive resizing). `precision` "bfloat16" runs the layers under autocast;
     `compile` fuses activations with `torch.compile` where there is a C++ compiler. The last exit
-    teaches the others with a share of `distillation` (:func:`~sparq_utils.networks.inference.joint_loss`).
+    teaches the others with a share of `distillation` (:func:`joint_loss`).
     """
 
     epochs: int
@@ -74,6 +74,36 @@ class Recipe:
         if step < warmup:
             return self.learning_rate * (step + 1) / warmup
         return self.learning_rate * 0.5 * (1 + cos(pi * (step - warmup) / (total - warmup)))
+
+
+def joint_loss(
+    logits: Tensor,
+    targets: Tensor,
+    weights: Sequence[float] | None = None,
+    label_smoothing: float = 0.0,
+    distillation: float = 0.0,
+) -> Tensor:
+    """Weighted mean of the cross-entropies of all exits (BranchyNet, Teerapittayanon 2016).
+
+    `logits` [exits, B, classes]; `targets` int64 [B]; `weights` one per exit, all equal for None.
+    With `distillation` the last exit teaches the others: their target is the label, mixed with
+    that share of the last exit's answer (self-distillation, Phuong and Lampert, 2019).
+    """
+    weights = [1.0] * len(logits) if weights is None else weights
+    if len(weights) != len(logits):
+        raise ValueError(f"{len(weights)} exit weights for {len(logits)} exits: need one an exit")
+    classes = logits.shape[-1]
+    label = one_hot(targets, classes).to(logits.dtype)  # [B, classes]
+    label = label * (1 - label_smoothing) + label_smoothing / classes
+    teacher = logits[-1].detach().softmax(-1)
+    early = label.lerp(teacher, distillation)
+    losses = [
+        weight * cross_entropy(exit_logits, label if last else early)
+        for weight, exit_logits, last in zip(
+            weights, logits, [False] * (len(logits) - 1) + [True], strict=True
+        )
+    ]
+    return torch.stack(losses).sum() / sum(weights)
 
 
 def train(

@@ -20,7 +20,7 @@ TRACES = ("ann", "dynamic-ann", "snn", "snn-rate", "qsnn", "qdsnn")
 """The variants that are recorded for every seed."""
 
 TEMPORAL = ("qsnn-by-step", "qsnn-by-step-gap", "qdsnn-by-exit-and-step")
-"""The same INT8 network leaving in time (:mod:`sparq_utils.networks.recording_in_time`), recorded for seed 0."""
+"""The same INT8 network leaving in time (:mod:`sparq_utils.traces.in_time`), for seed 0 alone."""
 
 DYNAMIC = ("dynamic-ann", "qdsnn", *TEMPORAL)
 """Those with several exits, recorded on validation images too."""

@@ -1,8 +1,8 @@
 """Learning when to leave: tabular Q-learning on a trace (Eq. 1-2).
 
 A state is (exit, confidence bin), an action leaves or continues. Leaving pays Eq. 1, continuing
-pays 0, the last exit can only be left. :mod:`sparq_utils.traces.optimum` finds the best policy on the
-same states exactly.
+pays 0, the last exit can only be left. :mod:`sparq_utils.traces.optimum` finds the best policy
+on the same states exactly.
 """
 
 from collections.abc import Sequence

@@ -18,7 +18,7 @@ KINDS = ("conv", "linear", "lif", "avgpool", "flatten")
 class DigitExplorer(Explorer):
     """Draw a digit, or pick one; watch it spike through the network and leave.
 
-    `network` is what :func:`sparq_utils.networks.quantization.export_int8` gives for a direct-coded
+    `network` is what :func:`sparq_utils.networks.int8.export_int8` gives for a direct-coded
     spiking network on [1, H, W] images. `images` uint8 [n, H, W] (0 to 255) and `labels` [n]
     are digits to pick from. `trace` was recorded from the same network; its counts that do not
     depend on the image price the exits. Synced: `thresholds`, `picked` (an index, or -1 for

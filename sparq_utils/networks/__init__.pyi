@@ -1,0 +1,60 @@
+from .architectures import NETWORKS, alexnet, exit_head, lenet5, mlp
+from .conversion import ClipFloorShift, convert, fold_batch_norm
+from .counting import LayerCounts, SpikeCounter, count_layers, static_counts
+from .early_exit import EarlyExitNetwork
+from .encoding import ENCODERS, Direct, Latency, Rate
+from .inference import Answers, staged_inference
+from .int8 import export_int8, load_int8, save_int8
+from .integer import with_integer_synapses
+from .pooling import AveragePool
+from .quantization import calibrate, quantize_aware, size_bytes, to_int8
+from .recording import record
+from .recording_in_time import record_temporal
+from .spiking import LIF, fast_sigmoid, integrate, triangular
+from .training import Recipe, accuracy, joint_loss, train
+from .wiring import dense_macs, exact_macs, fan_out, synapses
+
+__all__ = [
+    "ENCODERS",
+    "LIF",
+    "NETWORKS",
+    "Answers",
+    "AveragePool",
+    "ClipFloorShift",
+    "Direct",
+    "EarlyExitNetwork",
+    "Latency",
+    "LayerCounts",
+    "Rate",
+    "Recipe",
+    "SpikeCounter",
+    "accuracy",
+    "alexnet",
+    "calibrate",
+    "convert",
+    "count_layers",
+    "dense_macs",
+    "exact_macs",
+    "exit_head",
+    "export_int8",
+    "fan_out",
+    "fast_sigmoid",
+    "fold_batch_norm",
+    "integrate",
+    "joint_loss",
+    "lenet5",
+    "load_int8",
+    "mlp",
+    "quantize_aware",
+    "record",
+    "record_temporal",
+    "save_int8",
+    "size_bytes",
+    "staged_inference",
+    "static_counts",
+    "synapses",
+    "to_int8",
+    "train",
+    "triangular",
+    "with_integer_synapses",
+]

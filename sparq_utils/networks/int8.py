@@ -1,0 +1,156 @@
+"""INT8 networks as plain data and as files: what chapter 9 saves, the page and the C file run."""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+from torch.ao.nn import quantized as nnq
+
+from sparq_utils.networks.early_exit import EarlyExitNetwork, leaves
+from sparq_utils.networks.encoding import ENCODERS
+from sparq_utils.networks.pooling import AveragePool
+from sparq_utils.networks.quantization import QuantizedSynapse, quietly
+from sparq_utils.networks.spiking import LIF
+
+
+def export_int8(network: EarlyExitNetwork) -> dict:
+    """An INT8 network as plain data: `name`, `input_shape`, `timesteps`, `encoding`, `layers`.
+
+    Each layer is a dict with `part` ("stage0", "head0", ...), `kind` ("conv", "linear", "lif",
+    "avgpool", "flatten") and what its arithmetic needs; weights int8, biases float32.
+
+    Raises `ValueError` if the network is not one that :func:`to_int8` made.
+    """
+    encoding = next((n for n, e in ENCODERS.items() if type(network.encoder) is e), "analog")
+    layers = [
+        {"part": f"{kind}{index}", **_export_layer(layer)}
+        for kind, index, part in network.parts()
+        for layer in leaves(part)
+    ]
+    return {
+        "name": network.name,
+        "input_shape": list(network.input_shape),
+        "timesteps": network.timesteps,
+        "encoding": encoding,
+        "layers": layers,
+    }
+
+
+def _export_layer(layer: nn.Module) -> dict:
+    """One layer as plain data."""
+    if isinstance(layer, QuantizedSynapse) and hasattr(layer.quant, "scale"):
+        synapse = layer.synapse
+        weight, bias = synapse.weight(), synapse.bias()
+        entry = {
+            "kind": "conv" if weight.dim() == 4 else "linear",
+            "weight": weight.int_repr(),
+            "weight_scale": weight.q_scale(),
+            "bias": bias.detach() if bias is not None else torch.zeros(len(weight)),
+            "input_scale": float(layer.quant.scale),
+            "input_zero_point": int(layer.quant.zero_point),
+            "output_scale": float(synapse.scale),
+            "output_zero_point": int(synapse.zero_point),
+        }
+        if weight.dim() == 4:
+            entry |= {"stride": list(synapse.stride), "padding": list(synapse.padding)}
+        return entry
+    if isinstance(layer, LIF):
+        return {
+            "kind": "lif",
+            "threshold": layer.threshold,
+            "beta": layer.beta,
+            "start": layer.start,
+            "constant_input": layer.constant_input,
+        }
+    if isinstance(layer, nn.AvgPool2d):
+        size = layer.kernel_size
+        return {"kind": "avgpool", "kernel": [size, size] if isinstance(size, int) else list(size)}
+    if isinstance(layer, nn.Flatten):
+        return {"kind": "flatten"}
+    raise ValueError(f"a {type(layer).__name__} is no layer of an INT8 network: use to_int8()")
+
+
+def save_int8(network: EarlyExitNetwork, path: str | Path) -> None:
+    """Write an INT8 network as safetensors; an interrupted write leaves the old file whole."""
+    described = export_int8(network)
+    tensors = {}
+    for number, layer in enumerate(described["layers"]):
+        for key in ("weight", "bias"):
+            if key in layer:
+                tensors[f"{number}.{key}"] = layer.pop(key).contiguous()
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, metadata={"network": json.dumps(described)})
+    partial.replace(path)
+
+
+def load_int8(path: str | Path) -> EarlyExitNetwork:
+    """Read a network written by :func:`save_int8`.
+
+    Raises `FileNotFoundError` or, for a damaged or foreign file, `ValueError`.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no INT8 network at {path}; 'python -m sparq_utils run' makes one")
+    try:
+        with safe_open(str(path), "pt") as file:
+            described = json.loads(file.metadata()["network"])
+            for number, layer in enumerate(described["layers"]):
+                if layer["kind"] in ("conv", "linear"):
+                    layer["weight"] = file.get_tensor(f"{number}.weight")
+                    layer["bias"] = file.get_tensor(f"{number}.bias")
+        with quietly():
+            return _build_int8(described)
+    except (
+        *(SafetensorError, KeyError, TypeError, ValueError),
+        *(AttributeError, IndexError, RuntimeError),  # what impossible descriptions raise
+    ) as error:
+        raise ValueError(f"{path} is no INT8 network of this package ({error})") from error
+
+
+def _build_int8(described: dict) -> EarlyExitNetwork:
+    """The network that :func:`export_int8` described."""
+    torch.backends.quantized.engine = "fbgemm"
+    parts: dict[str, list[nn.Module]] = {}
+    for layer in described["layers"]:
+        built = _build_layer(layer, described["timesteps"])
+        parts.setdefault(layer["part"], []).append(built)
+    exits = sum(part.startswith("head") for part in parts)
+    network = EarlyExitNetwork(
+        [nn.Sequential(*parts[f"stage{i}"]) for i in range(exits)],
+        [nn.Sequential(*parts[f"head{i}"]) for i in range(exits)],
+        described["input_shape"],
+        described["name"],
+    )
+    network.timesteps = described["timesteps"]
+    if described["encoding"] != "analog":
+        network.encoder = ENCODERS[described["encoding"]](described["timesteps"])
+    return network.eval()
+
+
+def _build_layer(layer: dict, timesteps: int) -> nn.Module:
+    """One layer from its description."""
+    if layer["kind"] == "lif":
+        keys = ("threshold", "beta", "start", "constant_input")
+        return LIF(timesteps=timesteps, **{key: layer[key] for key in keys})
+    if layer["kind"] == "avgpool":
+        return AveragePool(tuple(layer["kernel"]))
+    if layer["kind"] == "flatten":
+        return nn.Flatten()
+    weight = torch._make_per_tensor_quantized_tensor(layer["weight"], layer["weight_scale"], 0)
+    if layer["kind"] == "conv":
+        outputs, inputs, *kernel = weight.shape
+        synapse = nnq.Conv2d(inputs, outputs, kernel, layer["stride"], layer["padding"])
+    else:
+        synapse = nnq.Linear(weight.shape[1], weight.shape[0])
+    synapse.set_weight_bias(weight, layer["bias"])
+    synapse.scale, synapse.zero_point = layer["output_scale"], layer["output_zero_point"]
+    region = QuantizedSynapse(synapse)
+    region.quant = nnq.Quantize(
+        torch.tensor(layer["input_scale"]), torch.tensor(layer["input_zero_point"]), torch.quint8
+    )
+    region.dequant = nnq.DeQuantize()
+    return region

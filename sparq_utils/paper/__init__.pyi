@@ -1,0 +1,36 @@
+from .audit import audit_counts, audit_frame, audit_markdown, audit_report
+from .evidence import Finding, Printed, Rounded
+from .printed import (
+    CITATION,
+    EXPERIMENTS,
+    FIGURE_2,
+    LAYERS,
+    TABLE_1,
+    TABLE_2,
+    TABLE_3,
+    TABLE_4,
+    TIMESTEPS,
+    lookup,
+    total,
+)
+
+__all__ = [
+    "CITATION",
+    "EXPERIMENTS",
+    "FIGURE_2",
+    "LAYERS",
+    "TABLE_1",
+    "TABLE_2",
+    "TABLE_3",
+    "TABLE_4",
+    "TIMESTEPS",
+    "Finding",
+    "Printed",
+    "Rounded",
+    "audit_counts",
+    "audit_frame",
+    "audit_markdown",
+    "audit_report",
+    "lookup",
+    "total",
+]
