@@ -90,8 +90,8 @@ def _cifar10() -> dict[str, Profile]:
         precision="bfloat16", compile=True, exit_weights=(0.4, 0.6, 1.0), distillation=0.5,
     )  # fmt: skip
     qat = Recipe(
-        2, batch_size=128, learning_rate=1e-4, mixup_alpha=0.0, label_smoothing=0.1,
-        augment="flip-crop", precision="bfloat16", exit_weights=(0.3, 0.5, 1.0),
+        1, batch_size=128, learning_rate=1e-4, mixup_alpha=0.0, label_smoothing=0.1,
+        augment="flip-crop", precision="bfloat16", exit_weights=(0.4, 0.6, 1.0), distillation=0.5,
     )  # fmt: skip
     short = replace(ann, epochs=1, small_epochs=0, batch_size=16, warmup_epochs=0, compile=False)
     tune = replace(qat, epochs=1, batch_size=16)
