@@ -49,7 +49,7 @@ def staged(name: str, batch: int) -> Contest:
     count = max(batch, 32)
     images = random_images(name, count)
     network = dynamic_ann(name, THRESHOLDS, images)
-    full = network.static()
+    full = network.without_exits()
     batches = images.split(batch)
 
     @torch.no_grad()

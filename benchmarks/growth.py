@@ -11,7 +11,7 @@ from benchmarks.models import dynamic_ann, random_images, snn
 from benchmarks.peers import Twin, snntorch_loop, spikingjelly_multistep
 from benchmarks.timing import once
 from sparq_utils.networks.conversion import convert
-from sparq_utils.networks.early_exit import EarlyExitNetwork, leaves
+from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
 from sparq_utils.networks.inference import staged_inference
 
 WAYS = {"ours": None, "snnTorch": snntorch_loop, "SpikingJelly": spikingjelly_multistep}
@@ -45,7 +45,7 @@ def _staged(name: str, batch: int, rounds: int) -> dict[str, float]:
     """
     images = random_images(name, max(batch, 32))
     network = dynamic_ann(name, THRESHOLDS, images)
-    full = network.static()
+    full = network.without_exits()
     left_at = staged_inference(network, images, THRESHOLDS).exit  # [B]
 
     def seconds(layers: nn.Module, x: Tensor) -> float:
@@ -106,7 +106,7 @@ def _by_kind(network: EarlyExitNetwork, images: Tensor, rounds: int) -> Iterator
     """Seconds that each kind of layer takes, all layers of the kind together."""
     totals: dict[str, float] = {}
     features = network.encoder(images)
-    for layer in (*leaves(network.stages[0]), *leaves(network.heads[0])):
+    for layer in (*layers_of(network.stages[0]), *layers_of(network.heads[0])):
         layer(features)
         seconds = min(once(partial(layer, features)) for _ in range(rounds))
         kind = type(layer).__name__

@@ -79,7 +79,7 @@ def training(peer: str, timesteps: int = 4, batch: int = 256) -> Contest:
     images = random_images("lenet5", batch)
     network = convert(
         ann("lenet5"), random_images("lenet5", 32, seed=2), timesteps, threshold="percentile"
-    ).static()
+    ).without_exits()
     network.train().requires_grad_(True)
     for module in network.modules():
         if isinstance(module, LIF):

@@ -31,7 +31,7 @@ def ann(name: str) -> EarlyExitNetwork:
 def snn(name: str, timesteps: int) -> EarlyExitNetwork:
     """The plain spiking network, direct coding, integrate-and-fire neurons."""
     images = random_images(name, 32, seed=2)
-    return convert(ann(name), images, timesteps, threshold="percentile").static()
+    return convert(ann(name), images, timesteps, threshold="percentile").without_exits()
 
 
 @torch.no_grad()

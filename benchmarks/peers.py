@@ -12,7 +12,7 @@ from snntorch import surrogate as snntorch_surrogate
 from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from torch import Tensor, nn
 
-from sparq_utils.networks.early_exit import EarlyExitNetwork, leaves
+from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
 from sparq_utils.networks.spiking import LIF
 
 Twin = Callable[[Tensor], Tensor]
@@ -21,8 +21,8 @@ Twin = Callable[[Tensor], Tensor]
 def _layers(network: EarlyExitNetwork) -> list[nn.Module]:
     """The layers of a plain network (one head), in order."""
     if network.exits != 1:
-        raise ValueError("a twin is made of a plain network: use network.static()")
-    return [*leaves(network.stages[0]), *leaves(network.heads[0])]
+        raise ValueError("a twin is made of a plain network: use network.without_exits()")
+    return [*layers_of(network.stages[0]), *layers_of(network.heads[0])]
 
 
 def snntorch_loop(network: EarlyExitNetwork) -> Twin:

@@ -17,7 +17,7 @@ from sparq_utils.networks.int8 import load_int8
 from sparq_utils.results.files import results_dir
 
 PEERS = {
-    "plain FP32 ANN": lambda: fold_batch_norm(ann("alexnet")).static(),
+    "plain FP32 ANN": lambda: fold_batch_norm(ann("alexnet")).without_exits(),
     "plain FP32 SNN, T=32": lambda: snn("alexnet", 32),
 }
 

@@ -90,15 +90,15 @@ def run_seed(
     ann = _ann(experiment, profile, splits, seed, folder, progress)
     folded = fold_batch_norm(ann)
     save = partial(_record, splits=splits, seed=seed, folder=folder, progress=progress)
-    save("ann", folded.static)
+    save("ann", folded.without_exits)
     save("dynamic-ann", lambda: folded)
     snn = convert(ann, timesteps=TIMESTEPS["snn"])
-    save("snn", snn.static)
+    save("snn", snn.without_exits)
     if experiment.data == "MNIST":
         rate = convert(ann, timesteps=TIMESTEPS["snn-rate"], encoding="rate")
-        save("snn-rate", rate.static)
+        save("snn-rate", rate.without_exits)
     qdsnn = _qdsnn(ann, profile, splits, seed, folder, progress)
-    save("qsnn", qdsnn.static)
+    save("qsnn", qdsnn.without_exits)
     save("qdsnn", lambda: qdsnn)
 
 
@@ -302,7 +302,7 @@ def _compare_conversions(
     for way, settings in ways.items():
         methods[way] = {}
         for timesteps in CONVERSION_TIMESTEPS:
-            snn = convert(ann, calibration, timesteps, **settings).static()
+            snn = convert(ann, calibration, timesteps, **settings).without_exits()
             batch_size = max(5, 1000 // timesteps)
             methods[way][timesteps] = accuracy(snn, images, batch_size)[0]
     _write_json(

@@ -192,7 +192,7 @@ def test_worked_convolution():
 
 
 def test_alexnet_by_formula_and_without_its_borders():
-    static = static_counts(alexnet().static())
+    static = static_counts(alexnet().without_exits())
     layers = ((3, 64, 32), (64, 192, 16), (192, 384, 8), (384, 256, 8), (256, 256, 8))
     linear = 4096 * 4096 * 2 + 4096 * 10
     assert sum(9 * i * o * n * n for i, o, n in layers) + linear == 200_515_584
@@ -205,7 +205,7 @@ def test_alexnet_by_formula_and_without_its_borders():
 
 @pytest.mark.parametrize(("build", "macs"), [(mlp, 574_080), (lenet5, 416_520)])
 def test_dense_macs_of_the_small_networks(build, macs):
-    static = static_counts(build().static())
+    static = static_counts(build().without_exits())
     assert sum(part.dense_macs for part in static.values()) == macs
     assert all(part.lif_updates == 0 for part in static.values())
     assert sum(part.weights for part in static.values()) == sum(
@@ -215,7 +215,7 @@ def test_dense_macs_of_the_small_networks(build, macs):
 
 def test_lif_updates_are_half_of_equation_9():
     network = convert(alexnet(), timesteps=4, threshold=1.0)
-    updates = static_counts(network.static())
+    updates = static_counts(network.without_exits())
     assert 2 * sum(part.lif_updates for part in updates.values()) == 180_234 * 4 * 2
 
 
@@ -242,7 +242,7 @@ def counted_by_neurobench(network, images):
 
 def test_mlp_counts_as_the_snntorch_network_under_neurobench():
     network, images = spiking(mlp)
-    network = network.static()
+    network = network.without_exits()
     theirs, inputs = counted_by_neurobench(network, images)
     rows = [row for row in count_layers(network, images) if row.operation in ("ac", "mac")]
     assert sum(int(row.acs.sum()) for row in rows) == theirs["Effective_ACs"] > 0
@@ -261,7 +261,7 @@ def test_mlp_counts_as_the_snntorch_network_under_neurobench():
 def test_spike_coded_mlp_counts_as_under_neurobench():
     network, _ = spiking(mlp, encoding="rate")
     images = (torch.rand(4, 1, 28, 28, generator=rng(5)) < 0.3).float()  # coded without chance
-    network = network.static()
+    network = network.without_exits()
     theirs, _ = counted_by_neurobench(network, images)
     rows = count_layers(network, images)
     assert sum(int(row.acs.sum()) for row in rows) == theirs["Effective_ACs"]
@@ -272,7 +272,7 @@ def test_spike_coded_mlp_counts_as_under_neurobench():
 
 def test_lenet_differs_from_neurobench_by_the_pooling_alone():
     network, images = spiking(lenet5)
-    network = network.static()
+    network = network.without_exits()
     _, inputs = counted_by_neurobench(network, images)
     rows = [row for row in count_layers(network, images) if row.operation in ("ac", "mac")]
     pooled_layers = 0
@@ -368,7 +368,7 @@ def test_int8_counts_are_those_of_a_float_twin_with_the_dequantised_weights():
 def test_the_static_network_lacks_exactly_the_side_heads():
     network, images = spiking(lenet5)
     rows = count_layers(network, images)
-    plain = count_layers(network.static(), images)
+    plain = count_layers(network.without_exits(), images)
     side = [row for row in rows if row.part in (("head", 0), ("head", 1))]
     for name in ("acs", "spikes"):
         whole, without, heads = (

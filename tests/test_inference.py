@@ -117,7 +117,7 @@ def test_the_last_exit_takes_who_is_never_sure():
 
 
 def test_a_plain_network_has_one_exit_and_no_thresholds():
-    answers = staged_inference(ANN.static(), pictures(4, dtype=torch.float64), [])
+    answers = staged_inference(ANN.without_exits(), pictures(4, dtype=torch.float64), [])
     assert answers.exit.tolist() == [0] * 4
 
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from sparq_utils.networks.architectures import NETWORKS, alexnet, exit_head, lenet5, mlp
 from sparq_utils.networks.conversion import ClipFloorShift, convert, fold_batch_norm
-from sparq_utils.networks.early_exit import EarlyExitNetwork, leaves
+from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
 
 
 def parameters(network):
@@ -53,13 +53,13 @@ def neurons(network):
     ],
 )
 def test_macs_and_neurons_are_the_papers(build, expected_macs, expected_neurons):
-    plain = build().static()
+    plain = build().without_exits()
     assert sum(macs(plain)) == expected_macs
     assert neurons(plain) == expected_neurons
 
 
 def test_alexnet_has_the_papers_parameters_without_batch_norm():
-    plain = alexnet().static()
+    plain = alexnet().without_exits()
     # weights and one bias an output channel: what folding batch norm leaves
     channels = [3, 64, 192, 384, 256, 256]
     expected = sum(9 * i * o + o for i, o in pairwise(channels))
@@ -92,7 +92,7 @@ def test_exits_stand_where_they_are_asked_for(build, exits):
     with torch.no_grad():
         logits = network(images)
         assert logits.shape == (len(exits) + 1, 2, 10)
-        torch.testing.assert_close(network.static()(images)[0], logits[-1])
+        torch.testing.assert_close(network.without_exits()(images)[0], logits[-1])
         spiking = convert(network, images, timesteps=2)
         assert spiking(images).shape == logits.shape
 
@@ -117,9 +117,9 @@ def test_one_head_a_stage():
         EarlyExitNetwork([], [], (4,))
 
 
-def test_static_shares_its_weights():
+def test_without_exits_shares_its_weights():
     network = tiny()
-    plain = network.static()
+    plain = network.without_exits()
     images = pictures(5)
     assert plain.exits == 1
     torch.testing.assert_close(plain(images)[0], network(images)[-1], rtol=0, atol=0)
@@ -130,12 +130,12 @@ def test_static_shares_its_weights():
     assert all(id(p) in ours for p in plain.parameters())
 
 
-def test_static_keeps_time_and_coding():
+def test_without_exits_keeps_time_and_coding():
     spiking = convert(tiny(), timesteps=3, threshold=1.0, encoding="latency")
-    plain = spiking.static()
+    plain = spiking.without_exits()
     assert plain.timesteps == 3 and plain.encoder is spiking.encoder
     assert not plain.training
-    assert tiny().train().static().training
+    assert tiny().train().without_exits().training
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_logits_are_means_over_time():
 def test_leaves_go_in_order():
     first, second, third = nn.ReLU(), nn.Flatten(), nn.Linear(2, 2)
     nested = nn.Sequential(nn.Sequential(first, nn.Sequential(second)), third)
-    assert list(leaves(nested)) == [first, second, third]
+    assert list(layers_of(nested)) == [first, second, third]
 
 
 def test_a_head_for_features_and_for_maps():

@@ -39,6 +39,13 @@ def test_pieces_are_as_large_as_the_largest_output_allows(small_pieces, encoding
     assert sizes(network, images) == [rows * n for n in (2, 2, 2, 2, 1)]
 
 
+def test_pieces_follow_the_precision(monkeypatch):
+    monkeypatch.setattr(networks, "PIECE_BYTES", 4 * (4 * 8 * 8 * 4 * 4))  # T = 4, float32
+    network = convert(tiny(), pictures(9), 4, threshold="percentile")
+    assert sizes(network, pictures(9)) == [4, 4, 1]
+    assert sizes(network.double(), pictures(9, dtype=torch.float64)) == [2, 2, 2, 2, 1]
+
+
 def test_one_image_is_never_split(monkeypatch):
     monkeypatch.setattr(networks, "PIECE_BYTES", 1)
     network, images = spiking()

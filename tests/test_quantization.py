@@ -209,9 +209,9 @@ def test_the_original_is_left_as_it_was():
 
 def test_a_plain_network_is_quantised_whole():
     spiking = convert(tiny(), pictures(20), timesteps=2)
-    found = quantize_aware(spiking.static())
+    found = quantize_aware(spiking.without_exits())
     assert len(synapses(found)) == 4
-    plain = to_int8(prepared()).static()
+    plain = to_int8(prepared()).without_exits()
     assert torch.equal(plain(pictures(5))[0], to_int8(prepared())(pictures(5))[-1])
 
 

@@ -89,7 +89,7 @@ def test_a_head_costs_only_whoever_asks_it():
 
 def test_a_static_recording_lacks_exactly_the_side_heads():
     network, images = spiking(lenet5), some_images(4)
-    dynamic, static = record(network, images, "snn"), record(network.static(), images, "snn")
+    dynamic, static = record(network, images, "snn"), record(network.without_exits(), images, "snn")
     assert static.exits == 1
     assert np.array_equal(static.prediction[-1], dynamic.prediction[-1])
     side = [

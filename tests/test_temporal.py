@@ -35,7 +35,7 @@ def test_an_exit_in_time_is_the_network_run_for_fewer_steps(build):
     trace = record_temporal(network, images, "snn", batch_size=5)
     assert trace.exits == 4
     for t in (1, 2, 4):
-        short = record(stopped_after(network, t).static(), images, "snn", batch_size=5)
+        short = record(stopped_after(network, t).without_exits(), images, "snn", batch_size=5)
         assert np.allclose(trace.confidence[t - 1], short.confidence[0], atol=1e-5)
         assert np.array_equal(trace.prediction[t - 1], short.prediction[0])
         for name in COUNTS:
@@ -87,7 +87,7 @@ def test_the_gap_is_the_difference_of_the_two_largest_probabilities():
     network, images = spiking(timesteps=3), some_images()
     trace = record_temporal(network, images, "qsnn", criterion="gap")
     with torch.no_grad():
-        logits = network.static().forward_steps(images.floats())[0]  # [T, B, classes]
+        logits = network.without_exits().forward_steps(images.floats())[0]  # [T, B, classes]
     for t in (1, 2, 3):
         two = logits[:t].mean(0).softmax(-1).sort(descending=True).values[:, :2]
         assert np.allclose(trace.confidence[t - 1], two[:, 0] - two[:, 1], atol=1e-5)

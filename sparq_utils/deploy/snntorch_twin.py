@@ -11,7 +11,7 @@ import snntorch
 import torch
 from torch import Tensor, nn
 
-from sparq_utils.networks.early_exit import EarlyExitNetwork, leaves
+from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
 from sparq_utils.networks.encoding import Direct
 from sparq_utils.networks.spiking import LIF, Surrogate
 
@@ -83,7 +83,7 @@ def _twins(part: nn.Module, dtype: torch.dtype) -> nn.ModuleList:
     """A part's layers, copied, with `snntorch.Leaky` for each LIF layer."""
     return nn.ModuleList(
         _leaky(layer, dtype) if isinstance(layer, LIF) else deepcopy(layer)
-        for layer in leaves(part)
+        for layer in layers_of(part)
     )
 
 

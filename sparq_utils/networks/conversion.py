@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from sparq_utils.networks.early_exit import EarlyExitNetwork, leaves
+from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
 from sparq_utils.networks.encoding import ENCODERS
 from sparq_utils.networks.pooling import AveragePool
 from sparq_utils.networks.spiking import LIF
@@ -112,7 +112,7 @@ def fold_batch_norm(network: EarlyExitNetwork) -> EarlyExitNetwork:
     shapes = _shapes(folded)
     for _, _, part in folded.parts():
         flat: list[nn.Module] = []
-        for layer in leaves(part):
+        for layer in layers_of(part):
             before = flat[-1] if flat else None
             if isinstance(layer, nn.BatchNorm2d) and isinstance(before, nn.Conv2d):
                 flat[-1] = fuse_conv_bn_eval(before, layer)

@@ -42,7 +42,7 @@ class EarlyExitNetwork(nn.Module):
         self.input_shape = tuple(input_shape)
         self.name = name
         self.timesteps = 1
-        self._image_bytes: dict[int, int] = {}  # by timesteps: the largest output of one image
+        self._image_bytes: dict[tuple, int] = {}  # the largest output of one image, see pieces()
 
     @property
     def exits(self) -> int:
@@ -87,9 +87,11 @@ class EarlyExitNetwork(nn.Module):
             yield features
             return
         steps = features.unflatten(0, (-1, len(images)))  # [1 or T, B, ...]
-        if self.timesteps not in self._image_bytes:
-            self._image_bytes[self.timesteps] = self._largest_output(steps[:, 0])
-        size = max(1, PIECE_BYTES // self._image_bytes[self.timesteps])
+        image = steps[:, 0]  # [1 or T, ...]
+        known = (self.timesteps, image.shape, image.dtype)
+        if known not in self._image_bytes:
+            self._image_bytes[known] = self._largest_output(image)
+        size = max(1, PIECE_BYTES // self._image_bytes[known])
         if size >= len(images):
             yield features
         else:
@@ -103,11 +105,11 @@ class EarlyExitNetwork(nn.Module):
         """
         largest = features.nbytes
         for stage, head in zip(self.stages, self.heads, strict=True):
-            for layer in leaves(stage):
+            for layer in layers_of(stage):
                 features = layer.forward(features)
                 largest = max(largest, features.nbytes)
             answer = features
-            for layer in leaves(head):
+            for layer in layers_of(head):
                 answer = layer.forward(answer)
                 largest = max(largest, answer.nbytes)
         return largest
@@ -124,7 +126,7 @@ class EarlyExitNetwork(nn.Module):
         """Logits of every exit, [exits, B, classes], averaged over time."""
         return self.forward_steps(images).mean(1)
 
-    def static(self) -> "EarlyExitNetwork":
+    def without_exits(self) -> "EarlyExitNetwork":
         """The plain network inside this one: all stages, the last head alone, weights shared."""
         plain = EarlyExitNetwork(
             [nn.Sequential(*self.stages)], [self.heads[-1]], self.input_shape, self.name
@@ -139,10 +141,10 @@ class EarlyExitNetwork(nn.Module):
             yield "head", index, head
 
 
-def leaves(module: nn.Module) -> Iterator[nn.Module]:
+def layers_of(module: nn.Module) -> Iterator[nn.Module]:
     """The layers of nested `nn.Sequential`s, in order of evaluation."""
     if isinstance(module, nn.Sequential):
         for child in module:
-            yield from leaves(child)
+            yield from layers_of(child)
     else:
         yield module

@@ -61,3 +61,8 @@ class Latency(_Encoder):
 
 ENCODERS = {"direct": Direct, "rate": Rate, "latency": Latency}
 """Input codings by name; each is built with T."""
+
+
+def coding_of(encoder: nn.Module) -> str:
+    """The name of a network's input coding; "analog" where there is none, as in an ANN."""
+    return next((name for name, kind in ENCODERS.items() if type(encoder) is kind), "analog")

@@ -9,9 +9,9 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.ao.nn import quantized as nnq
 
-from sparq_utils.networks.early_exit import EarlyExitNetwork, leaves
-from sparq_utils.networks.encoding import ENCODERS
-from sparq_utils.networks.pooling import AveragePool
+from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
+from sparq_utils.networks.encoding import ENCODERS, coding_of
+from sparq_utils.networks.pooling import AveragePool, pair
 from sparq_utils.networks.quantization import QuantizedSynapse, quietly
 from sparq_utils.networks.spiking import LIF
 
@@ -24,17 +24,16 @@ def export_int8(network: EarlyExitNetwork) -> dict:
 
     Raises `ValueError` if the network is not one that :func:`to_int8` made.
     """
-    encoding = next((n for n, e in ENCODERS.items() if type(network.encoder) is e), "analog")
     layers = [
         {"part": f"{kind}{index}", **_export_layer(layer)}
         for kind, index, part in network.parts()
-        for layer in leaves(part)
+        for layer in layers_of(part)
     ]
     return {
         "name": network.name,
         "input_shape": list(network.input_shape),
         "timesteps": network.timesteps,
-        "encoding": encoding,
+        "encoding": coding_of(network.encoder),
         "layers": layers,
     }
 
@@ -66,8 +65,7 @@ def _export_layer(layer: nn.Module) -> dict:
             "constant_input": layer.constant_input,
         }
     if isinstance(layer, nn.AvgPool2d):
-        size = layer.kernel_size
-        return {"kind": "avgpool", "kernel": [size, size] if isinstance(size, int) else list(size)}
+        return {"kind": "avgpool", "kernel": list(pair(layer.kernel_size))}
     if isinstance(layer, nn.Flatten):
         return {"kind": "flatten"}
     raise ValueError(f"a {type(layer).__name__} is no layer of an INT8 network: use to_int8()")

@@ -8,11 +8,13 @@ floats (AMX on x86), so three bytes instead of one float still win.
 """
 
 from copy import deepcopy
+from math import prod
 
 import torch
 from torch import Tensor, nn
 
 from sparq_utils.networks.early_exit import EarlyExitNetwork
+from sparq_utils.networks.pooling import pooling_area
 from sparq_utils.networks.wiring import Synapse, synapses
 
 LIMBS = 3
@@ -71,12 +73,7 @@ def _fits(synapse: Synapse) -> bool:
 
 def _levels(synapse: Synapse) -> int:
     """How many spikes share an input: the area of the average pooling before the synapse."""
-    levels = 1
-    for layer in synapse.through:
-        if isinstance(layer, nn.AvgPool2d):
-            size = layer.kernel_size
-            levels *= size * size if isinstance(size, int) else size[0] * size[1]
-    return levels
+    return prod(pooling_area(m) for m in synapse.through if isinstance(m, nn.AvgPool2d))
 
 
 class IntegerSynapse(nn.Module):

@@ -20,7 +20,7 @@ class AveragePool(nn.AvgPool2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """The mean of every window."""
-        rows, columns = _pair(self.kernel_size)
+        rows, columns = pair(self.kernel_size)
         if not self._as_product(x, rows, columns):
             return super().forward(x)
         count, channels, height, width = x.shape
@@ -37,17 +37,23 @@ class AveragePool(nn.AvgPool2d):
             and x.shape[2] % rows == 0
             and x.shape[3] % columns == 0
             and x.shape[3] <= WIDEST
-            and _pair(self.stride) == (rows, columns)
-            and _pair(self.padding) == (0, 0)
+            and pair(self.stride) == (rows, columns)
+            and pair(self.padding) == (0, 0)
             and self.divisor_override is None
             and not torch.compiler.is_compiling()  # the compiler fuses the plain form
             and not torch.is_autocast_enabled("cpu")
         )
 
 
-def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
+def pair(size: int | tuple[int, int]) -> tuple[int, int]:
     """Height and width of a size given as one number or two."""
     return (size, size) if isinstance(size, int) else tuple(size)
+
+
+def pooling_area(layer: nn.AvgPool2d) -> int:
+    """How many inputs a window averages."""
+    rows, columns = pair(layer.kernel_size)
+    return rows * columns
 
 
 @lru_cache(maxsize=64)

@@ -17,7 +17,8 @@ from torch.ao import quantization as ao
 from torch.ao.nn import quantized as nnq
 
 from sparq_utils.networks.conversion import SYNAPSES, set_layers
-from sparq_utils.networks.early_exit import EarlyExitNetwork, leaves
+from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
+from sparq_utils.networks.pooling import pooling_area
 from sparq_utils.networks.spiking import LIF
 
 WEIGHT = ao.FakeQuantize.with_args(
@@ -82,7 +83,7 @@ def quantize_aware(network: EarlyExitNetwork) -> EarlyExitNetwork:
     if any(isinstance(m, LIF) for m in network.modules()) and not _direct(network):
         after_stage = 1
     for kind, _, part in prepared.parts():
-        set_layers(part, list(leaves(part)))  # a plain network nests its stages
+        set_layers(part, list(layers_of(part)))  # a plain network nests its stages
         levels = after_stage
         for position, layer in enumerate(part):
             if isinstance(layer, SYNAPSES):
@@ -93,8 +94,7 @@ def quantize_aware(network: EarlyExitNetwork) -> EarlyExitNetwork:
             elif isinstance(layer, LIF):
                 levels = 1
             elif isinstance(layer, nn.AvgPool2d) and levels:
-                size = layer.kernel_size
-                levels *= size * size if isinstance(size, int) else size[0] * size[1]
+                levels *= pooling_area(layer)
         if kind == "stage":
             after_stage = levels
     with quietly():

@@ -12,7 +12,7 @@ from sparq_utils import __version__
 from sparq_utils.data import Images
 from sparq_utils.networks.counting import SpikeCounter
 from sparq_utils.networks.early_exit import EarlyExitNetwork
-from sparq_utils.networks.encoding import ENCODERS, Rate
+from sparq_utils.networks.encoding import Rate, coding_of
 from sparq_utils.networks.quantization import QuantizedSynapse
 from sparq_utils.networks.wiring import device_of
 from sparq_utils.traces.trace import ExitTrace, MeasuredOn
@@ -31,8 +31,8 @@ def record(
     """The trace of a network on images: every sample at every exit, with what it cost.
 
     Heads on the way count once they are evaluated: the cost of exit 2 includes head 1. Record
-    `network.static()` for the plain network, without side heads. With `skip_zeros`, weights that
-    are exactly zero cost nothing. Rate coding draws from `seed`, in batches of `batch_size`.
+    `network.without_exits()` for the plain network, without side heads. With `skip_zeros`, weights
+    that are exactly zero cost nothing. Rate coding draws from `seed`, in batches of `batch_size`.
     Raises `ValueError` for no images, images of another shape, and for layers that cannot be
     counted.
     """
@@ -115,7 +115,7 @@ def measured_on(network: EarlyExitNetwork, images: Images, variant: str, seed: i
         network=network.name,
         variant=variant,
         timesteps=network.timesteps,
-        encoding=_encoding(network),
+        encoding=coding_of(network.encoder),
         weight_bits=8 if is_int8 else 32,
         seed=seed,
         data=images.provenance,
@@ -124,8 +124,3 @@ def measured_on(network: EarlyExitNetwork, images: Images, variant: str, seed: i
         version=__version__,
         hardware=f"{device.type.upper()}, {hardware}",
     )
-
-
-def _encoding(network: EarlyExitNetwork) -> str:
-    """The name of the network's input coding, "analog" for an ANN."""
-    return next((n for n, e in ENCODERS.items() if type(network.encoder) is e), "analog")

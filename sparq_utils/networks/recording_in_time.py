@@ -67,7 +67,7 @@ def record_temporal(
     if network.timesteps < 2:
         raise ValueError(f"{network.name} runs one timestep: there is none to leave out; convert() "
                          "it with timesteps=2 or more")  # fmt: skip
-    network = network.static() if order is None else network
+    network = network.without_exits() if order is None else network
     counter = SpikeCounter(network, skip_zeros)
     sure, best, acs, spikes = [], [], [], []
     label = f"recording {name}" if progress else None

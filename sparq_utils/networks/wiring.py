@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d
 
 from sparq_utils.networks.conversion import ACTIVATIONS, SYNAPSES
-from sparq_utils.networks.early_exit import EarlyExitNetwork, leaves
+from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
 from sparq_utils.networks.quantization import QuantizedSynapse
 from sparq_utils.networks.spiking import LIF
 
@@ -57,7 +57,7 @@ def named_layers(network: EarlyExitNetwork) -> Iterator[tuple[str, int, str, nn.
     """
     seen: set[nn.Module] = set()
     for kind, index, part in network.parts():
-        for position, layer in enumerate(leaves(part)):
+        for position, layer in enumerate(layers_of(part)):
             name = f"{kind}{index}.{position}"
             what = f"{name} ({type(layer).__name__})"
             if layer in seen:
@@ -223,7 +223,7 @@ def shapes(network: EarlyExitNetwork) -> dict[nn.Module, tuple[torch.Size, torch
     def note(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
         found[layer] = (inputs[0].shape[1:], output.shape[1:])
 
-    layers = [layer for _, _, part in network.parts() for layer in leaves(part)]
+    layers = [layer for _, _, part in network.parts() for layer in layers_of(part)]
     hooks = [layer.register_forward_hook(note) for layer in layers]
     was_training = network.training
     generator = getattr(network.encoder, "generator", None)
