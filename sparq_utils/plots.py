@@ -238,6 +238,93 @@ def learning_curves(
     return figure
 
 
+@_figure
+def lines(curves: Mapping, *, xlabel: str, ylabel: str = "", log: str = "") -> Figure:
+    """Named lines, and levels dashed in ink, in one panel or in several above one another.
+
+    `curves` maps a name to (x, y), or to one number: a level. If its values are such mappings
+    themselves, each is a panel and its key the title; a name keeps its colour and marker in all.
+    Lines of few points get markers. `log` names the logarithmic axes: "x", "y" or "xy".
+    """
+    panels = curves if isinstance(next(iter(curves.values())), Mapping) else {"": curves}
+    size = (_SIZE[0], _SIZE[1] if len(panels) == 1 else 0.9 + 2.3 * len(panels))
+    figure, drawn = plt.subplots(len(panels), sharex=True, squeeze=False, figsize=size)
+    drawing = [n for panel in panels.values() for n, v in panel.items() if not np.isscalar(v)]
+    order = list(dict.fromkeys(drawing))
+    for axes, (title, panel) in zip(drawn[:, 0], panels.items(), strict=True):
+        for name, values in panel.items():
+            if np.isscalar(values):
+                axes.axhline(values, color=INK, linestyle="--", label=name)
+                continue
+            i, few = order.index(name), len(values[0]) <= 20
+            axes.plot(*values, color=COLOURS[i % len(COLOURS)], label=name,
+                      marker=MARKERS[i % len(MARKERS)] if few else "")  # fmt: skip
+            if "x" in log and few:
+                axes.set_xscale("log")
+                axes.set_xticks(values[0], [f"{x:g}" for x in values[0]])
+        if "y" in log:
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
+        axes.minorticks_off()
+        _label(axes, "", ylabel)
+        axes.set_title(title)
+    drawn[-1, 0].set_xlabel(xlabel)
+    _legend_below(figure, drawn[0, 0])
+    return figure
+
+
+@_figure
+def images(rows: Mapping[str, Sequence[np.ndarray]], titles: Sequence = ()) -> Figure:
+    """Rows of grey images [H, W], black at zero, each row under its name and scaled by itself.
+
+    `titles` has one text per column, or one sequence of texts per row.
+    """
+    columns = max(map(len, rows.values()))
+    size = (_SIZE[0], 0.3 + _SIZE[0] * len(rows) * (1.25 if len(titles) else 1) / columns)
+    figure, panels = plt.subplots(len(rows), columns, squeeze=False, figsize=size)
+    for r, (name, row) in enumerate(rows.items()):
+        top = max(float(np.max(image)) for image in row) or 1.0
+        for c, image in enumerate(row):
+            panels[r, c].imshow(image, cmap="gray", vmin=0, vmax=top)
+        panels[r, 0].set_ylabel(name)
+    for axes in panels.flat:
+        axes.set(xticks=[], yticks=[])
+    texts = [titles] if titles and isinstance(titles[0], str) else titles
+    for axes, title in zip(panels.flat, [t for row in texts for t in row], strict=False):
+        axes.set_title(title)
+    return figure
+
+
+@_figure
+def raster(spikes: Mapping[str, np.ndarray]) -> Figure:
+    """Who spikes when: a panel per layer, one row per neuron, a tick at each of its timesteps.
+
+    `spikes` maps a layer's name to what its neurons sent, [T, neurons].
+    """
+    size = (_SIZE[0], 0.7 + 1.5 * len(spikes))
+    figure, panels = plt.subplots(len(spikes), sharex=True, squeeze=False, figsize=size)
+    for axes, (name, sent) in zip(panels[:, 0], spikes.items(), strict=True):
+        when, who = np.nonzero(sent)
+        axes.plot(when + 1, who, "|", color=COLOURS[1], markersize=4, markeredgewidth=1.4)
+        axes.set(title=name, ylabel="neuron", ylim=(-1, np.shape(sent)[1]))
+    panels[-1, 0].set_xlabel("timestep")
+    panels[-1, 0].set_xlim(0.5, len(sent) + 0.5)
+    panels[-1, 0].xaxis.get_major_locator().set_params(integer=True)
+    return figure
+
+
+@_figure
+def stacked(rows: Mapping[str, Mapping[str, float]], xlabel: str) -> Figure:
+    """Horizontal stacked bars: `rows` maps a bar's name to its parts, in one order for all."""
+    figure, axes = plt.subplots(figsize=(_SIZE[0], 1.5 + 0.42 * len(rows)))
+    parts = dict.fromkeys(part for row in rows.values() for part in row)
+    _stack(axes, list(rows), {p: np.array([r.get(p, 0) for r in rows.values()]) for p in parts})
+    _label(axes, xlabel, "")
+    _legend_below(figure, axes, columns=3)
+    return figure
+
+
 def energy_axis(axes: Axes, *, log: bool = False) -> None:
     """Make the horizontal axis, drawn upon already, one of modelled joules an image.
 

@@ -26,6 +26,10 @@ def figures():
     yield plots.reliability(trace)
     yield plots.confidence_histograms(trace, [0.6, 0.7])
     yield plots.learning_curves({"mixup": rng.random((3, 12)), "plain": rng.random(12)})
+    yield plots.lines({"T = 4": ((1, 2), (3, 4)), "ANN": 3.5}, xlabel="T", ylabel="%", log="xy")
+    yield plots.lines({n: {"a": (range(30), range(30))} for n in "xy"}, xlabel="t")
+    yield plots.raster({"layer 1": np.eye(8), "layer 2": np.ones((8, 3))})
+    yield plots.stacked({"MLP": {"stage 1": 3, "stage 2": 4}, "LeNet": {"stage 1": 1}}, "MACs")
 
 
 @pytest.mark.parametrize("figure", list(figures()), ids=lambda _: "")
@@ -69,6 +73,32 @@ def test_a_perfectly_calibrated_exit_lies_on_the_diagonal():
     calibrated = type(trace)(confidence, prediction, trace.labels, trace.counts, trace.measured_on)
     points = plots.reliability(calibrated).axes[0].lines[1].get_xydata()
     assert points.tolist() == [[25, 25], [75, 75]]
+
+
+def test_lines_keep_their_colour_from_panel_to_panel():
+    panels = {"MLP": {"a": ((1, 2), (3, 4)), "ANN": 3}, "LeNet": {"b": ((1, 2), (1, 2)), "ANN": 2}}
+    above, below = plots.lines(panels, xlabel="T").axes
+    a, level = above.lines
+    b = below.lines[0]
+    assert a.get_xydata().tolist() == [[1, 3], [2, 4]] and list(level.get_ydata()) == [3, 3]
+    assert len({a.get_color(), b.get_color(), level.get_color()}) == 3
+    assert [axes.get_title() for axes in (above, below)] == ["MLP", "LeNet"]
+
+
+def test_a_raster_has_a_tick_per_spike():
+    sent = np.zeros((5, 3))
+    sent[[0, 4], [2, 1]] = 1
+    ticks = plots.raster({"layer": sent}).axes[0].lines[0].get_xydata()
+    assert sorted(ticks.tolist()) == [[1, 2], [5, 1]]
+
+
+def test_images_stand_in_their_row_and_column():
+    figure = plots.images({"first": [np.eye(2), np.zeros((2, 2))], "second": [np.ones((2, 2))]},
+                          [("a", "b"), ("c",)])  # fmt: skip
+    assert [axes.get_title() for axes in figure.axes] == ["a", "b", "c", ""]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["first", "", "second", ""]
+    assert figure.axes[0].images[0].get_array().tolist() == np.eye(2).tolist()
+    assert not plt.get_fignums()
 
 
 def test_shares_that_do_not_sum_to_one_are_refused():
