@@ -165,6 +165,58 @@ def test_an_int8_network_is_recorded_as_such():
     assert energy(trace, "horowitz").total.min() > 0
 
 
+def test_an_int8_network_keeps_whole_logits_exactly():
+    network, images = int8(), some_images()
+    trace = record(network, images, "qdsnn", batch_size=5)
+    assert trace.logits.dtype == np.int16
+    with torch.no_grad():
+        steps = network.forward_steps(images.floats()).double().numpy()  # [exits, T, N, classes]
+    for index, head in enumerate(network.heads):
+        scale = head[-1].synapse.scale
+        whole = steps[index] / scale  # (q - zero_point) of every step
+        assert np.abs(whole - np.rint(whole)).max() < 1e-4
+        assert np.array_equal(trace.logits[index], np.rint(whole).sum(0))
+        assert trace.logit_scale[index] == scale / 2
+        assert np.abs(trace.logits[index] * scale / 2 - steps[index].mean(0)).max() < 1e-5
+
+
+def test_a_float_network_keeps_its_logits_and_a_plain_one_none():
+    network, images = spiking(), some_images()
+    trace = record(network, images, "snn", batch_size=5)
+    assert trace.logits.dtype == np.float32 and trace.logit_scale is None
+    with torch.no_grad():
+        logits = network(images.floats())
+    assert np.allclose(trace.logits, logits.numpy(), atol=1e-6)
+    assert np.allclose(np.exp(trace.log_probabilities), logits.softmax(-1).numpy(), atol=1e-6)
+    assert record(network.without_exits(), images, "snn").logits is None
+
+
+def answering(prediction):
+    """A network of one exit and 300 classes that gives every image the same answer."""
+    network = EarlyExitNetwork(
+        [torch.nn.Flatten()], [torch.nn.Sequential(torch.nn.Linear(784, 300))], (1, 28, 28)
+    )
+    torch.nn.init.zeros_(network.heads[0][0].weight)
+    network.heads[0][0].bias.data = torch.eye(300)[prediction]
+    return network
+
+
+def test_three_hundred_classes():
+    """Class 297 is not class 41: eight bits took them for the same one."""
+    images = replace(some_images(3), labels=torch.tensor([41, 297, 255]))
+    trace = record(answering(297), images, "ann")
+    assert trace.prediction.tolist() == [[297, 297, 297]]
+    assert trace.labels.tolist() == [41, 297, 255]
+    assert trace.correct.tolist() == [[False, True, False]]
+
+
+@pytest.mark.parametrize("label", [-1, 65_536])
+def test_labels_that_no_trace_can_hold(label):
+    images = replace(some_images(3), labels=torch.tensor([0, label, 1]))
+    with pytest.raises(ValueError, match="classes are numbered from 0"):
+        record(spiking(), images, "snn")
+
+
 def test_recording_leaves_no_hooks_behind():
     network = spiking()
     record(network, some_images(), "snn")

@@ -188,6 +188,81 @@ def test_wrong_shapes_and_types(field, value, problem):
         ExitTrace(**{**parts(make_trace()), field: value})
 
 
+def with_logits(trace, whole=False, classes=10):
+    """The fields of a trace whose confidence and prediction come from random logits."""
+    rng = np.random.default_rng(5)
+    logits = rng.normal(0, 3, (trace.exits, trace.samples, classes)).astype(np.float32)
+    fields, scale = parts(trace), None
+    if whole:
+        scale = np.linspace(0.01, 0.03, trace.exits)
+        logits = np.rint(logits / scale[:, None, None]).astype(np.int16)
+    values = logits.astype(np.float64) * (1 if scale is None else scale[:, None, None])
+    sure = np.exp(values) / np.exp(values).sum(-1, keepdims=True)
+    fields["confidence"] = sure.max(-1).astype(np.float32)
+    fields["prediction"] = sure.argmax(-1).astype(np.uint8)
+    return fields | {"logits": logits, "logit_scale": scale}
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_logits_survive(tmp_path, whole):
+    trace = ExitTrace(**with_logits(make_trace(samples=40), whole))
+    save_trace(trace, tmp_path / "trace.npz")
+    again = load_trace(tmp_path / "trace.npz")
+    assert again.logits.dtype == trace.logits.dtype == (np.int16 if whole else np.float32)
+    np.testing.assert_array_equal(again.logits, trace.logits)
+    np.testing.assert_array_equal(again.logit_scale, trace.logit_scale)
+    sure = np.exp(again.log_probabilities)
+    np.testing.assert_allclose(sure.sum(-1), 1)
+    np.testing.assert_allclose(sure.max(-1), trace.confidence, rtol=1e-6)
+
+
+def test_a_trace_without_logits_says_so():
+    with pytest.raises(TraceError, match="keeps no logits"):
+        _ = make_trace().log_probabilities
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        (lambda f: {"logits": f["logits"][:2]}, "logits have shape"),
+        (lambda f: {"logits": f["logits"][..., 0]}, "logits have shape"),
+        (lambda f: {"logits": f["logits"].astype(np.float64)}, "logits are float64"),
+        (lambda f: {"logits": f["logits"].astype(np.int16)}, "logit_scale, float64, one per exit"),
+        (lambda f: {"logit_scale": np.ones(3)}, "int16 with a logit_scale"),
+        (lambda f: {"logits": None, "logit_scale": np.ones(3)}, "without logits"),
+        (lambda f: {"logits": f["logits"] * np.float32(np.nan)}, "NaN"),
+        (lambda f: {"logits": f["logits"][..., :2]}, "among 2 classes"),
+        (lambda f: {"logits": f["logits"][..., ::-1]}, "another class"),
+        (lambda f: {"logits": f["logits"] * np.float32(1.1)}, "not the confidence"),
+    ],
+)
+def test_logits_that_contradict_the_trace(changes, problem):
+    fields = with_logits(make_trace())
+    with pytest.raises(TraceError, match=problem):
+        ExitTrace(**{**fields, **changes(fields)})
+
+
+@pytest.mark.parametrize("scale", [np.zeros(3), np.array([1, -1, 1.0]), np.full(3, np.nan)])
+def test_impossible_logit_scale(scale):
+    fields = with_logits(make_trace(), whole=True)
+    with pytest.raises(TraceError, match="must be positive"):
+        ExitTrace(**{**fields, "logit_scale": scale})
+
+
+def test_equal_logits_may_be_answered_either_way():
+    fields = with_logits(make_trace(samples=4))
+    fields["logits"] = np.zeros((3, 4, 10), np.float32)
+    fields["confidence"] = np.full((3, 4), 0.1, np.float32)
+    ExitTrace(**fields)
+
+
+def test_many_classes():
+    wide = parts(make_trace(classes=200))
+    wide["labels"] = wide["labels"].astype(np.uint16) + 300
+    wide["prediction"] = wide["prediction"].astype(np.uint16) + 300
+    assert ExitTrace(**wide).correct.any()
+
+
 @pytest.mark.parametrize(("field", "value"), [("encoding", "smoke signals"), ("timesteps", 0)])
 def test_impossible_provenance(field, value):
     with pytest.raises(TraceError, match=field):

@@ -6,16 +6,20 @@ from importlib.metadata import version as installed_version
 import numpy as np
 import torch
 from torch import Tensor
+from torch.ao.nn import quantized as nnq
 from tqdm.auto import tqdm
 
 from sparq_utils import __version__
 from sparq_utils.data import Images
 from sparq_utils.networks.counting import SpikeCounter
-from sparq_utils.networks.early_exit import EarlyExitNetwork
+from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
 from sparq_utils.networks.encoding import Rate, coding_of
 from sparq_utils.networks.quantization import QuantizedSynapse
 from sparq_utils.networks.wiring import device_of
-from sparq_utils.traces.trace import ExitTrace, MeasuredOn
+from sparq_utils.traces.trace import CLASS_DTYPES, ExitTrace, MeasuredOn
+
+MOST_STEPS = np.iinfo(np.int16).max // 255
+"""Timesteps over which the sum of an INT8 head's whole-numbered logits surely fits 16 bits."""
 
 
 @torch.no_grad()
@@ -33,8 +37,8 @@ def record(
     Heads on the way count once they are evaluated: the cost of exit 2 includes head 1. Record
     `network.without_exits()` for the plain network, without side heads. With `skip_zeros`, weights
     that are exactly zero cost nothing. Rate coding draws from `seed`, in batches of `batch_size`.
-    Raises `ValueError` for no images, images of another shape, and for layers that cannot be
-    counted.
+    Networks with several exits keep their logits. Raises `ValueError` for no images, images of
+    another shape, labels that are no class numbers, and for layers that cannot be counted.
     """
     counter = SpikeCounter(network, skip_zeros)
     logits, acs, spikes = [], [], []
@@ -43,7 +47,8 @@ def record(
         logits.append(steps.mean(1).cpu())  # [exits, B, classes]
         acs.append(batch_acs.sum(1))  # [parts, B]
         spikes.append(batch_spikes.sum(1))
-    confidence, prediction = torch.cat(logits, 1).softmax(-1).max(-1)  # [exits, N]
+    logits = torch.cat(logits, 1)  # [exits, N, classes]
+    confidence, prediction = logits.softmax(-1).max(-1)  # [exits, N]
     static = counter.static_steps().items()
     counts = {name: steps.sum(1, keepdim=True) for name, steps in static}  # [parts, 1]
     counts |= {"acs": torch.cat(acs, 1), "spikes": torch.cat(spikes, 1)}
@@ -53,7 +58,23 @@ def record(
         {name: per_exit(count).cumsum(0) for name, count in counts.items()},
         images,
         measured_on(network, images, variant, seed),
+        **(_kept(network, logits) if network.exits > 1 else {}),
     )
+
+
+def _kept(network: EarlyExitNetwork, logits: Tensor) -> dict[str, np.ndarray]:
+    """Logits [exits, N, classes] as a trace keeps them: whole numbers where heads are INT8."""
+    heads = [list(layers_of(head))[-1] for head in network.heads]
+    whole = all(
+        isinstance(head, QuantizedSynapse) and isinstance(head.synapse, (nnq.Linear, nnq.Conv2d))
+        for head in heads
+    )
+    if not whole or network.timesteps > MOST_STEPS:
+        return {"logits": logits.numpy()}
+    # each step's logit is (q - zero_point) * scale, the answer their mean over the steps
+    scale = np.array([head.synapse.scale for head in heads], np.float64) / network.timesteps
+    sums = logits.double().numpy() / scale[:, None, None]  # [exits, N, classes]
+    return {"logits": np.rint(sums).astype(np.int16), "logit_scale": scale}
 
 
 def run_counted(
@@ -92,14 +113,26 @@ def as_trace(
     counts: dict[str, Tensor],
     images: Images,
     measured: MeasuredOn,
+    **logits: np.ndarray,
 ) -> ExitTrace:
-    """Tensors [exits, samples] (counts cumulative, samples or 1) as a trace."""
+    """Tensors [exits, samples] (counts cumulative, samples or 1) as a trace.
+
+    `logits` are the trace's own fields of that name. Raises `ValueError` for labels that are
+    negative or beyond 65,535: a trace cannot hold them.
+    """
+    lowest, highest = int(images.labels.min()), int(images.labels.max())
+    highest = max(highest, int(prediction.max()))
+    if lowest < 0 or highest > np.iinfo(CLASS_DTYPES[-1]).max:
+        raise ValueError(f"labels and answers from {lowest} to {highest}: classes are numbered "
+                         f"from 0, to {np.iinfo(CLASS_DTYPES[-1]).max:,} at most")  # fmt: skip
+    dtype = next(one for one in CLASS_DTYPES if highest <= np.iinfo(one).max)
     return ExitTrace(
         confidence=confidence.clamp(0, 1).numpy().astype(np.float32),
-        prediction=prediction.numpy().astype(np.uint8),
-        labels=images.labels.numpy().astype(np.uint8),
+        prediction=prediction.numpy().astype(dtype),
+        labels=images.labels.numpy().astype(dtype),
         counts={name: count.numpy().astype(np.int64) for name, count in counts.items()},
         measured_on=measured,
+        **logits,
     )
 
 

@@ -26,6 +26,12 @@ COUNTS = {
 
 ENCODINGS = ("analog", "direct", "rate", "latency")
 
+CLASS_DTYPES = (np.uint8, np.uint16)
+"""Types of labels and predictions, and so the largest numbers of classes: 256 and 65,536."""
+
+LOGIT_TOLERANCE = 1e-4
+"""How far logits and confidence may differ: the network's softmax rounds to float32."""
+
 
 class TraceError(ValueError):
     """A trace that is damaged, foreign or inconsistent."""
@@ -52,11 +58,17 @@ class MeasuredOn:
 class ExitTrace:
     """Confidence, prediction and cumulative cost of every sample at every exit.
 
-    Shapes: `confidence` float32 [exits, samples] in [0, 1]; `prediction` uint8
-    [exits, samples]; `labels` uint8 [samples]; each of `counts` (keys of :data:`COUNTS`)
-    int64, [exits, samples] or [exits, 1] where it does not depend on the sample.
+    Shapes: `confidence` float32 [exits, samples] in [0, 1]; `prediction` [exits, samples] and
+    `labels` [samples], uint8 (uint16 where there are more than 256 classes); each of `counts`
+    (keys of :data:`COUNTS`) int64, [exits, samples] or [exits, 1] where it does not depend on
+    the sample.
 
-    Raises :class:`TraceError` if a shape, a dtype, a range or a count is wrong.
+    `logits` [exits, samples, classes] are what confidence and prediction come from, or None
+    where they were not kept: float32, or whole numbers int16 that `logit_scale` float64 [exits]
+    makes logits of (an INT8 head answers in steps of its scale; summed over time they stay whole).
+
+    Raises :class:`TraceError` if a shape, a dtype, a range or a count is wrong, or if the logits
+    say anything else than prediction and confidence.
     """
 
     confidence: np.ndarray
@@ -64,6 +76,8 @@ class ExitTrace:
     labels: np.ndarray
     counts: dict[str, np.ndarray]
     measured_on: MeasuredOn
+    logits: np.ndarray | None = None
+    logit_scale: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no recording can have produced."""
@@ -79,6 +93,20 @@ class ExitTrace:
     def samples(self) -> int:
         """Number of samples."""
         return self.confidence.shape[1]
+
+    @property
+    def log_probabilities(self) -> np.ndarray:
+        """Logarithm of the softmax of every exit's logits: float64 [exits, samples, classes].
+
+        Raises :class:`TraceError` if the trace keeps no logits.
+        """
+        if self.logits is None:
+            raise TraceError("this trace keeps no logits; record it again with record()")
+        logits = self.logits.astype(np.float64)  # [exits, samples, classes]
+        if self.logit_scale is not None:
+            logits *= self.logit_scale[:, None, None]
+        logits -= logits.max(axis=-1, keepdims=True)
+        return logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
 
     @property
     def correct(self) -> np.ndarray:
@@ -106,11 +134,12 @@ def _problems(trace: ExitTrace) -> list[str]:
         found.append(f"confidence is {confidence.dtype}, expected float32")
     if not (np.isfinite(confidence).all() and confidence.min() >= 0 and confidence.max() <= 1):
         found.append("confidence has values outside [0, 1]")
-    if prediction.shape != (exits, samples) or prediction.dtype != np.uint8:
-        found.append(f"prediction is {prediction.dtype} {prediction.shape}, expected uint8 "
-                     f"{(exits, samples)}")  # fmt: skip
-    if labels.shape != (samples,) or labels.dtype != np.uint8:
-        found.append(f"labels are {labels.dtype} {labels.shape}, expected uint8 {(samples,)}")
+    if prediction.shape != (exits, samples) or prediction.dtype not in CLASS_DTYPES:
+        found.append(f"prediction is {prediction.dtype} {prediction.shape}, expected uint8 or "
+                     f"uint16 {(exits, samples)}")  # fmt: skip
+    if labels.shape != (samples,) or labels.dtype not in CLASS_DTYPES:
+        found.append(f"labels are {labels.dtype} {labels.shape}, expected uint8 or uint16 "
+                     f"{(samples,)}")  # fmt: skip
     if set(trace.counts) != set(COUNTS):
         odd = sorted(set(trace.counts) ^ set(COUNTS))
         found.append(f"counts missing or unknown: {', '.join(odd)}")
@@ -124,7 +153,35 @@ def _problems(trace: ExitTrace) -> list[str]:
         found.append(f"unknown encoding '{trace.measured_on.encoding}'")
     if trace.measured_on.timesteps < 1:
         found.append(f"timesteps is {trace.measured_on.timesteps}, expected at least 1")
-    return found
+    return found or _logit_problems(trace)
+
+
+def _logit_problems(trace: ExitTrace) -> list[str]:
+    """What is wrong with the logits of a trace that is right otherwise."""
+    logits, scale = trace.logits, trace.logit_scale
+    if logits is None:
+        return [] if scale is None else ["logit_scale without logits"]
+    if logits.ndim != 3 or logits.shape[:2] != trace.confidence.shape:
+        expected = "[{}, {}, classes]".format(*trace.confidence.shape)
+        return [f"logits have shape {logits.shape}, expected {expected}"]
+    if logits.dtype == np.int16:
+        if scale is None or scale.dtype != np.float64 or scale.shape != (trace.exits,):
+            return ["whole-numbered logits need a logit_scale, float64, one per exit"]
+        if not (np.isfinite(scale).all() and (scale > 0).all()):
+            return [f"logit_scale {scale.tolist()} must be positive"]
+    elif logits.dtype != np.float32 or scale is not None:
+        return [f"logits are {logits.dtype}, expected float32, or int16 with a logit_scale"]
+    if not np.isfinite(logits).all():
+        return ["logits hold NaN or infinite values"]
+    if int(trace.prediction.max()) >= logits.shape[2]:
+        return [f"prediction {trace.prediction.max()} among {logits.shape[2]} classes of logits"]
+    sure = np.exp(trace.log_probabilities)  # [exits, samples, classes]
+    said = np.take_along_axis(sure, trace.prediction[..., None].astype(np.int64), -1)[..., 0]
+    if (said < sure.max(axis=-1) * (1 - LOGIT_TOLERANCE)).any():
+        return ["logits favour another class than prediction"]
+    if (np.abs(said - trace.confidence) > LOGIT_TOLERANCE).any():
+        return ["the softmax of the logits is not the confidence"]
+    return []
 
 
 def _smallest(count: np.ndarray) -> np.ndarray:
@@ -138,6 +195,8 @@ def save_trace(trace: ExitTrace, path: str | Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     arrays = {f"count_{name}": _smallest(count) for name, count in trace.counts.items()}
+    kept = {"logits": trace.logits, "logit_scale": trace.logit_scale}
+    arrays |= {name: values for name, values in kept.items() if values is not None}
     with partial.open("wb") as file:
         np.savez_compressed(
             file,
