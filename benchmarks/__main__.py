@@ -7,7 +7,6 @@ is 1 if a row is under its floor. Threads are torch's own setting: OMP_NUM_THREA
 """
 
 import argparse
-import json
 import sys
 from dataclasses import asdict
 from itertools import chain
@@ -16,6 +15,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.timing import Row, run, verify
+from sparq_utils.files import write_json
 
 BUILD = Path(__file__).resolve().parent.parent / "_build"
 
@@ -60,9 +60,9 @@ def main() -> int:
             print(line(rows[-1]), flush=True)
     if options.check:
         return int(failed > 0)
-    write("bench.json", [asdict(row) for row in rows])
+    write_json(BUILD / "bench.json", [asdict(row) for row in rows])
     if not options.words:
-        write("bench-growth.json", growth.measure())
+        write_json(BUILD / "bench-growth.json", growth.measure())
     return int(failed > 0 or any(row.ratio < row.floor for row in rows))
 
 
@@ -74,14 +74,6 @@ def line(row: Row) -> str:
         f"{verdict} {spread:28} at least {row.floor:6.2f}  {row.name} | {row.peer} "
         f"({row.ours_ms:.3g} ms, {row.peer_ms:.3g} ms)"
     )
-
-
-def write(name: str, rows: list[dict]) -> None:
-    """Write rows as JSON below `_build`; a file that is there stays whole until then."""
-    BUILD.mkdir(exist_ok=True)
-    partial = BUILD / f"{name}.partial"
-    partial.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
-    partial.replace(BUILD / name)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import os
 import tarfile
 import warnings
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.error import URLError
@@ -16,6 +17,8 @@ from urllib.error import URLError
 import numpy as np
 import torch
 from torch import Tensor
+
+from sparq_utils.files import write_whole
 
 MNIST_FILES = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -121,6 +124,11 @@ def _split(name: str, train: tuple, test: tuple, provenance: str) -> Splits:
     )
 
 
+def _missing(folder: Path, files: Iterable[str]) -> list[str]:
+    """Those of the files that a folder lacks."""
+    return [file for file in files if not (folder / file).is_file()]
+
+
 def _checked(path: Path, expected: str) -> bytes:
     """A file's bytes, if they match the SHA-256."""
     content = path.read_bytes()
@@ -149,8 +157,7 @@ def _mnist() -> tuple[tuple, tuple, str]:
 
 def _read_mnist(raw: Path) -> tuple[tuple, tuple]:
     """The four files of MNIST as tensors, checked."""
-    missing = [file for file in MNIST_FILES if not (raw / file).is_file()]
-    if missing:
+    if missing := _missing(raw, MNIST_FILES):
         raise DataError(f"{raw} lacks {', '.join(missing)}; complete it or unset SPARQ_DATA_DIR")
     arrays = []
     for file, expected in MNIST_FILES.items():
@@ -185,10 +192,11 @@ def _mnist_sample(error: Exception) -> tuple[tuple, tuple, str]:
 def _cifar10() -> tuple[tuple, tuple, str]:
     """(train, test, provenance) from the first source that has CIFAR-10."""
     for folder in filter(None, (_data_dir(), cache_dir())):
-        if (folder / CIFAR10_FOLDER).is_dir():
-            return *_read_cifar10(folder / CIFAR10_FOLDER), "CIFAR-10"
-        if (folder / CIFAR10_ARCHIVE).is_file():
-            return *_read_cifar10(_unpacked(folder / CIFAR10_ARCHIVE)), "CIFAR-10"
+        unpacked, archive = folder / CIFAR10_FOLDER, folder / CIFAR10_ARCHIVE
+        if _missing(unpacked, CIFAR10_FILES) and archive.is_file():
+            unpacked = _unpacked(archive)
+        if unpacked.is_dir():
+            return *_read_cifar10(unpacked), "CIFAR-10"
     from torchvision.datasets.utils import download_url
 
     try:
@@ -204,13 +212,11 @@ def _cifar10() -> tuple[tuple, tuple, str]:
 def _unpacked(archive: Path) -> Path:
     """The cache's folder with the archive's six files; each appears whole or not at all."""
     folder = cache_dir() / CIFAR10_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
     try:
         with tarfile.open(archive, "r:gz") as tar:
-            for file in CIFAR10_FILES:
-                partial = folder / f"{file}.{os.getpid()}.partial"  # others may be unpacking too
-                partial.write_bytes(tar.extractfile(f"{CIFAR10_FOLDER}/{file}").read())
-                partial.replace(folder / file)
+            for file in _missing(folder, CIFAR10_FILES):
+                content = tar.extractfile(f"{CIFAR10_FOLDER}/{file}").read()
+                write_whole(folder / file, content)
     except (tarfile.TarError, EOFError, KeyError, zlib.error) as error:
         raise DataError(f"{archive} is damaged ({error}); delete it and try again") from error
     return folder
@@ -218,8 +224,7 @@ def _unpacked(archive: Path) -> Path:
 
 def _read_cifar10(folder: Path) -> tuple[tuple, tuple]:
     """The six files of CIFAR-10, checked: a label byte, then 3,072 pixels per image."""
-    missing = [file for file in CIFAR10_FILES if not (folder / file).is_file()]
-    if missing:
+    if missing := _missing(folder, CIFAR10_FILES):
         raise DataError(f"{folder} lacks {', '.join(missing)}; complete it or delete it")
     batches = []
     for file, expected in CIFAR10_FILES.items():

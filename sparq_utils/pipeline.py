@@ -8,7 +8,6 @@ the INT8 network leaves in time. What is already there and whole is kept; a trai
 interrupted goes on where it stopped.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache, partial
@@ -16,11 +15,12 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from sparq_utils import data
 from sparq_utils.experiments import Experiment, Profile, find
+from sparq_utils.files import read_json, write_json, write_whole
 from sparq_utils.networks.architectures import NETWORKS
 from sparq_utils.networks.conversion import ClipFloorShift, convert, fold_batch_norm
 from sparq_utils.networks.early_exit import EarlyExitNetwork
@@ -200,26 +200,19 @@ def _claim(folder: Path, images: data.Images) -> None:
             "move the results away or choose another --out"
         )
     if notes != notes | now:
-        _write_json(folder / "training.json", notes | now)
+        write_json(folder / "training.json", notes | now)
 
 
 def _notes(folder: Path) -> dict:
-    """What training.json holds so far; raises :class:`ExperimentError` if it is damaged."""
+    """What training.json holds so far; raises `ValueError` if it is damaged."""
     path = folder / "training.json"
-    if not path.is_file():
-        return {}
-    try:
-        return dict(json.loads(path.read_text()))
-    except (ValueError, TypeError) as error:
-        raise ExperimentError(f"{path} is damaged ({error}); move it away") from error
+    return read_json(path) if path.is_file() else {}
 
 
 def _save_weights(network: nn.Module, path: Path) -> None:
-    """Write weights as safetensors; an interrupted write leaves the old file whole."""
-    partial_path = path.with_suffix(".partial")
+    """Write weights as safetensors, whole or not at all."""
     state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    save_file(state, partial_path)
-    partial_path.replace(path)
+    write_whole(path, save(state))
 
 
 def _note_training(folder: Path, step: str, recipe: Recipe | None, found: list | dict) -> None:
@@ -227,15 +220,7 @@ def _note_training(folder: Path, step: str, recipe: Recipe | None, found: list |
     notes = _notes(folder) | {"torch": torch.__version__, step: found}
     if recipe:
         notes[f"{step}_recipe"] = asdict(recipe)
-    _write_json(folder / "training.json", notes)
-
-
-def _write_json(path: Path, content: dict) -> None:
-    """Write JSON; an interrupted write leaves the old file whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial_path = path.with_suffix(".partial")
-    partial_path.write_text(json.dumps(content, indent=1) + "\n")
-    partial_path.replace(path)
+    write_json(folder / "training.json", notes)
 
 
 def _record(
@@ -305,7 +290,7 @@ def _compare_conversions(
             snn = convert(ann, calibration, timesteps, **settings).without_exits()
             batch_size = max(5, 1000 // timesteps)
             methods[way][timesteps] = accuracy(snn, images, batch_size)[0]
-    _write_json(
+    write_json(
         path,
         {
             "experiment": path.parent.name,

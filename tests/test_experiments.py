@@ -153,7 +153,7 @@ def test_a_started_run_does_not_go_on_with_other_data(folder, splits):
         ("ann.safetensors", ExperimentError, r"ann\.safetensors is damaged"),
         ("qdsnn.safetensors", ValueError, r"qdsnn\.safetensors is no INT8 network"),
         ("snn-test.npz", TraceError, r"snn-test\.npz is no usable exit trace"),
-        ("training.json", ExperimentError, r"training\.json is damaged"),
+        ("training.json", ValueError, r"training\.json is damaged"),
     ],
 )
 def test_a_damaged_file_is_named_and_nothing_else_is_touched(folder, splits, name, error, told):

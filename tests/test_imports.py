@@ -13,7 +13,7 @@ MODULES = {
     for path in ROOT.rglob("*.py")
 }
 ROOMS = {
-    "data": set(),
+    "data": {"files"},
     "files": set(),
     "traces": {"files"},
     "paper": set(),

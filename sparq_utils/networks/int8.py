@@ -5,10 +5,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 from torch.ao.nn import quantized as nnq
 
+from sparq_utils.files import write_whole
 from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
 from sparq_utils.networks.encoding import ENCODERS, coding_of
 from sparq_utils.networks.pooling import AveragePool, pair
@@ -72,18 +73,14 @@ def _export_layer(layer: nn.Module) -> dict:
 
 
 def save_int8(network: EarlyExitNetwork, path: str | Path) -> None:
-    """Write an INT8 network as safetensors; an interrupted write leaves the old file whole."""
+    """Write an INT8 network as safetensors, whole or not at all."""
     described = export_int8(network)
     tensors = {}
     for number, layer in enumerate(described["layers"]):
         for key in ("weight", "bias"):
             if key in layer:
                 tensors[f"{number}.{key}"] = layer.pop(key).contiguous()
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata={"network": json.dumps(described)})
-    partial.replace(path)
+    write_whole(path, save(tensors, metadata={"network": json.dumps(described)}))
 
 
 def load_int8(path: str | Path) -> EarlyExitNetwork:

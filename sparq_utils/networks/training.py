@@ -21,6 +21,7 @@ from torch.nn.functional import affine_grid, cross_entropy, grid_sample, interpo
 from tqdm.auto import tqdm
 
 from sparq_utils.data import Images
+from sparq_utils.files import write_whole
 from sparq_utils.networks.conversion import ClipFloorShift
 from sparq_utils.networks.early_exit import EarlyExitNetwork
 
@@ -294,19 +295,14 @@ def _save(
     identity: dict,
     history: list[dict],
 ) -> None:
-    """Write the state after an epoch; an interrupted write leaves the previous one whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    torch.save(
-        {
-            "identity": identity,
-            "network": network.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "history": history,
-        },
-        partial,
-    )
-    partial.replace(path)
+    """Write the state after an epoch, whole or not at all."""
+    state = {
+        "identity": identity,
+        "network": network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "history": history,
+    }
+    write_whole(path, lambda file: torch.save(state, file))
 
 
 def _resume(

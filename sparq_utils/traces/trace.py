@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from sparq_utils.files import write_whole
+
 COUNTS = {
     "macs": "multiply-accumulates of analog-driven synapses, borders excluded",
     "acs": "accumulates triggered by spikes, one per connection the spike reaches",
@@ -190,23 +192,17 @@ def _smallest(count: np.ndarray) -> np.ndarray:
 
 
 def save_trace(trace: ExitTrace, path: str | Path) -> None:
-    """Write a trace to `path` (.npz); an interrupted write leaves the old file whole."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
+    """Write a trace to `path` (.npz), whole or not at all."""
     arrays = {f"count_{name}": _smallest(count) for name, count in trace.counts.items()}
     kept = {"logits": trace.logits, "logit_scale": trace.logit_scale}
     arrays |= {name: values for name, values in kept.items() if values is not None}
-    with partial.open("wb") as file:
-        np.savez_compressed(
-            file,
-            confidence=trace.confidence,
-            prediction=trace.prediction,
-            labels=trace.labels,
-            measured_on=np.frombuffer(json.dumps(asdict(trace.measured_on)).encode(), np.uint8),
-            **arrays,
-        )
-    partial.replace(path)
+    arrays |= {
+        "confidence": trace.confidence,
+        "prediction": trace.prediction,
+        "labels": trace.labels,
+        "measured_on": np.frombuffer(json.dumps(asdict(trace.measured_on)).encode(), np.uint8),
+    }
+    write_whole(path, lambda file: np.savez_compressed(file, **arrays))
 
 
 def load_trace(path: str | Path) -> ExitTrace:
