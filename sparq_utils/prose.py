@@ -1,9 +1,18 @@
-"""Numbers for sentences: a page's prose takes what a cell computed, and nothing is typed twice."""
+"""Numbers for sentences and tables: what a cell computed, never typed twice."""
+
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from itertools import count
 
 import numpy as np
 
+Cell = str | int
+_NUMBER = re.compile(r"[-+\N{MINUS SIGN}≤≥<>≈±]?\s?\d")
+_GROUPS = count()
 
-def say(**values: str | int) -> None:
+
+def say(**values: Cell) -> None:
     """Give numbers to the prose: `say(accuracy=f"{100 * a:.2f} %")`.
 
     On the built page a sentence takes it with the role `glue:text` and the cell shows nothing; in
@@ -24,9 +33,84 @@ def say(**values: str | int) -> None:
         display(bundle, raw=True, metadata={"scrapbook": {"name": name, "mime_prefix": prefix}})
 
 
-def _text(name: str, value: str | int) -> str:
+def _text(name: str, value: Cell) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, (int, np.integer)):
         return f"{value:,}"
     raise TypeError(f"{name} is a {type(value).__name__}: format it, as in f'{{{name}:.2f}}'")
+
+
+class Shown(str):
+    """HTML that a notebook shows as the value of its cell."""
+
+    def _repr_html_(self) -> str:
+        return str(self)
+
+
+def table(rows: Sequence[Mapping[str, Cell]], caption: str = "") -> Shown:
+    """Rows as a table under its caption: text to the left, columns of numbers to the right.
+
+    A row maps the name of a column to text or an integer; a float is refused, as in :func:`say`; a
+    column that a row lacks stays empty. `**text**` is bold. The first column heads its row. On a
+    narrow screen each row becomes a block of lines, so that no column is cut.
+    """
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    cells = [{name: _text(name, row.get(name, "")) for name in columns} for row in rows]
+    numeric = {name for name in columns[1:] if _holds_numbers([row[name] for row in cells])}
+
+    def cell(name: str, text: str) -> str:
+        tag = 'th scope="row"' if name == columns[0] else "td"
+        kind = ' class="number"' if name in numeric else ""
+        bold = re.fullmatch(r"\*\*(.+)\*\*", text)
+        inner = f"<strong>{escape(bold[1])}</strong>" if bold else escape(text)
+        return f'<{tag}{kind} data-label="{escape(name)}">{inner}</{tag[:2]}>'
+
+    head = "".join(
+        f'<th scope="col"{" class=number" if name in numeric else ""}>{escape(name)}</th>'
+        for name in columns
+    )
+    body = "".join(f"<tr>{''.join(cell(n, t) for n, t in row.items())}</tr>" for row in cells)
+    title = f"<caption>{escape(caption)}</caption>" if caption else ""
+    return Shown(
+        f'<table class="sparq-table">{title}<thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table>"
+    )
+
+
+def tabs(panels: Mapping[str, str], label: str) -> Shown:
+    """Tables (or other HTML) behind tabs, the first in front; arrow keys move between them.
+
+    `panels` maps a tab's name to its HTML; `label` names the group to a screen reader. Where the
+    book's style sheet is missing, all stand one below another.
+    """
+    group = f"sparq-tabs-{next(_GROUPS)}"
+    parts = [
+        f'<input type="radio" id="{group}-{i}" name="{group}"{" checked" if not i else ""}>'
+        f'<label class="sd-tab-label" for="{group}-{i}">{escape(name)}</label>'
+        f'<div class="sd-tab-content">{inner}</div>'
+        for i, (name, inner) in enumerate(panels.items())
+    ]
+    return Shown(
+        f'<div class="sd-tab-set sparq-tabs" role="group" aria-label="{escape(label)}">'
+        f"{''.join(parts)}</div>"
+    )
+
+
+def engineering(value: float, unit: str = "", digits: int = 3) -> str:
+    """A number with a prefix and `digits` significant digits: 0.0000128 J is `12.8 µJ`."""
+    if not value:
+        return f"0\N{NO-BREAK SPACE}{unit}".rstrip("\N{NO-BREAK SPACE}")
+    prefixes = ["p", "n", "\N{MICRO SIGN}", "m", "", "k", "M", "G", "T"]
+    rounded = float(f"{value:.{digits - 1}e}")
+    power = int(np.clip(np.floor(np.log10(abs(rounded)) / 3), -4, 4))
+    scaled = rounded / 1000.0**power
+    decimals = max(0, digits - 1 - int(np.floor(np.log10(abs(scaled)))))
+    spaced = f"{scaled:,.{decimals}f}\N{NO-BREAK SPACE}{prefixes[power + 4]}{unit}"
+    return spaced.rstrip("\N{NO-BREAK SPACE}")
+
+
+def _holds_numbers(texts: Sequence[str]) -> bool:
+    """Whether each cell that says something begins like a number."""
+    said = [text.strip("* ") for text in texts if text.strip("* -\N{EN DASH}")]
+    return bool(said) and all(_NUMBER.match(text) for text in said)

@@ -18,7 +18,7 @@ HTML = ROOT / "_build" / "html"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PAGES = sorted(HTML.glob("book/*.html")) + sorted(HTML.glob("notebooks/*.html"))
 WRITTEN = [*NOTEBOOKS, *sorted((ROOT / "book").glob("*.md"))]
-FIGURES = {name for name, value in vars(plots).items() if hasattr(value, "__wrapped__")}
+FIGURES = {name for name in plots.__all__ if name.islower()} - {"look", "style", "energy_axis"}
 FIGURES |= {"subplots", "show", "imshow"}
 MACHINE_PATH = re.compile(r"(?<![\w./~])/(home|root|tmp|work|mnt|opt|usr|Users|content)/")
 

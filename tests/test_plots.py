@@ -10,7 +10,6 @@ from make_trace import make_trace
 from matplotlib import pyplot as plt
 
 from sparq_utils import plots
-from sparq_utils.prose import say
 
 ENERGY = {"snn": {"synaptic": 2e-6, "memory": 5e-5}, "qdsnn": {"synaptic": 1e-7, "memory": 4e-6}}
 
@@ -20,9 +19,9 @@ def figures():
     trace = make_trace()
     yield plots.trade_off(rng.random((9, 9)), rng.random((9, 9)), {"0.6 / 0.7": (0.5, 0.9)})
     yield plots.exit_shares(np.full((10, 3), 1 / 3))
-    yield plots.operations({"ann": {"synaptic": 4e5}, "snn": {"synaptic": 2e6, "LIF": 3e5}})
-    yield plots.energy_breakdown(ENERGY)
-    yield plots.energy_breakdown(ENERGY, log=True)
+    yield plots.dots(ENERGY, xlabel="modelled energy per image", unit="J")
+    yield plots.dots({"ann": {"MACs": 0, "ACs": 4e5}, "snn": {"MACs": 2e6}}, xlabel="operations")
+    yield plots.stacked(ENERGY, "modelled energy per image", unit="J")
     yield plots.reliability(trace)
     yield plots.confidence_histograms(trace, [0.6, 0.7])
     yield plots.learning_curves({"mixup": rng.random((3, 12)), "plain": rng.random(12)})
@@ -57,12 +56,69 @@ def test_trade_off_draws_the_points_where_they_are():
 
 
 def test_stacked_bars_end_at_the_sum_of_their_parts():
-    axes = plots.energy_breakdown(ENERGY).axes[0]
+    axes = plots.stacked(ENERGY, "energy").axes[0]
     ends = [
         max(bar.get_x() + bar.get_width() for bar in bars)
         for bars in zip(*axes.containers, strict=True)
     ]
     assert ends == pytest.approx([sum(parts.values()) for parts in ENERGY.values()])
+
+
+def test_a_dot_stands_at_its_number_and_nothing_at_zero():
+    rows = {"ann": {"MACs": 4e5, "ACs": 0}, "snn": {"MACs": 2e3, "ACs": 2e6}}
+    axes = plots.dots(rows, xlabel="operations").axes[0]
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
+    assert drawn == {"MACs": [[4e5, 0], [2e3, 1]], "ACs": [[2e6, 1]]}
+    assert axes.get_xscale() == "log" and not axes.patches
+
+
+def test_units_take_prefixes():
+    axes = plots.stacked({"snn": {"memory": 3e-6}}, "energy", unit="J").axes[0]
+    labels = [text.get_text() for text in axes.get_xticklabels()]
+    assert "2\N{NO-BREAK SPACE}\N{MICRO SIGN}J" in labels
+
+
+def test_a_variant_looks_the_same_everywhere():
+    assert plots.look("qdsnn-0.6-0.7") == plots.look("qdsnn") != plots.look("qsnn")
+    looks = [tuple(plots.look(v).values()) for v in ("ann", "dynamic-ann", "qann", "qdann-best",
+                                                     "snn", "qsnn", "qdsnn")]  # fmt: skip
+    assert len(set(looks)) == len(looks)
+    with pytest.raises(ValueError, match="'cnn' is no variant"):
+        plots.look("cnn")
+    drawn = plots.lines({"ours": ((1, 2), (3, 4))}, xlabel="T", variants={"ours": "qsnn"})
+    assert drawn.axes[0].lines[0].get_color() == plots.look("qsnn")["color"]
+
+
+def linear(channel):
+    return channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4
+
+
+def luminance(colour):
+    return np.dot([0.2126, 0.7152, 0.0722], [linear(c) for c in colour])
+
+
+def in_dark_mode(colour):
+    """CSS's invert(1) hue-rotate(180deg), the matrix of the Filter Effects specification."""
+    rotate = [[-0.574, 1.43, 0.144], [0.426, 0.43, 0.144], [0.426, 1.43, -0.856]]
+    return np.clip(np.dot(rotate, 1 - np.array(colour)), 0, 1)
+
+
+@pytest.mark.parametrize("colour", [plots.INK, *plots.COLOURS, *plots.EXITS])
+def test_ink_has_contrast_on_white_and_inverted_on_the_dark_page(colour):
+    rgb = mpl.colors.to_rgb(colour)
+    for ink, page in ((rgb, (1, 1, 1)), (in_dark_mode(rgb), mpl.colors.to_rgb("#14181e"))):
+        low, high = sorted((luminance(ink), luminance(page)))
+        assert (high + 0.05) / (low + 0.05) >= 4.5
+
+
+def test_a_canvas_is_styled_closed_and_shown_once(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.get_ipython", lambda: object())
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    with plots.figure(2, sharex=True) as (whole, (above, _)):
+        above.plot([1, 2], [3, 4])
+    assert shown == [whole] and above.lines[0].get_color() == plots.COLOURS[0]
+    assert not plt.get_fignums()
 
 
 def test_a_perfectly_calibrated_exit_lies_on_the_diagonal():
@@ -104,28 +160,6 @@ def test_images_stand_in_their_row_and_column():
 def test_shares_that_do_not_sum_to_one_are_refused():
     with pytest.raises(ValueError, match="sum to 1"):
         plots.exit_shares(np.array([[0.5, 0.4]]))
-
-
-def test_say_refuses_an_unformatted_float():
-    with pytest.raises(TypeError, match="accuracy is a float: format it"):
-        say(accuracy=0.98)
-
-
-def test_say_outside_a_notebook_prints_nothing(capsys):
-    say(accuracy="98 %", images=10_000)
-    assert capsys.readouterr().out == ""
-
-
-def test_say_gives_the_text_to_the_page_and_the_cell(monkeypatch):
-    shown = []
-    monkeypatch.setattr("IPython.get_ipython", lambda: object())
-    monkeypatch.setattr("IPython.display.display", lambda data, **more: shown.append((data, more)))
-    say(images=10_000)
-    (data, more), *rest = shown
-    assert not rest
-    assert data["text/plain"] == "images: 10,000"
-    assert data["application/papermill.record/text/plain"] == "'10,000'"
-    assert more["metadata"]["scrapbook"]["name"] == "images"
 
 
 def test_plots_import_no_torch():

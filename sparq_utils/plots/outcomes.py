@@ -1,0 +1,133 @@
+"""Figures of traces and policies: the trade-off, who leaves where, how sure and how right."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from sparq_utils.plots.canvas import (
+    COLOURS,
+    INK,
+    SIZE,
+    drawn_once,
+    energy_axis,
+    exit_look,
+    label_axes,
+    legend_below,
+    nth_look,
+)
+from sparq_utils.plots.charts import stacked
+from sparq_utils.traces.policies import pareto_front
+from sparq_utils.traces.trace import ExitTrace
+
+
+@drawn_once
+def trade_off(
+    energy_j: np.ndarray,
+    accuracy: np.ndarray,
+    points: Mapping[str, tuple[float, float]] | None = None,
+    *,
+    label: str = "threshold pairs",
+    log: bool = False,
+) -> Figure:
+    """Accuracy against energy: a cloud of settings, its Pareto front, and named points.
+
+    `energy_j` in joules and `accuracy` in [0, 1], both of any equal shape; `points` maps a name
+    to (energy in joules, accuracy). `log` draws the energy on a logarithmic axis.
+    """
+    energy_j, accuracy = np.ravel(energy_j), np.ravel(accuracy)
+    whole, axes = plt.subplots()
+    axes.plot(energy_j, 100 * accuracy, ".", color=INK, markersize=4, alpha=0.4, label=label)
+    front = pareto_front(accuracy, energy_j)
+    axes.step(energy_j[front], 100 * accuracy[front], where="post", label="Pareto front")
+    for i, (name, (energy, right)) in enumerate((points or {}).items()):
+        axes.plot(energy, 100 * right, linestyle="", **nth_look(i + 1), label=name, zorder=3)
+    energy_axis(axes, log=log)
+    axes.set_ylabel("accuracy (%)")
+    legend_below(whole, axes)
+    return whole
+
+
+def exit_shares(shares: np.ndarray, classes: Sequence[str] | None = None) -> Figure:
+    """Where each class leaves (the paper's Fig. 2): a stacked bar per class.
+
+    `shares` [classes, exits], each row summing to 1.
+    """
+    shares = np.asarray(shares, dtype=float)
+    if not np.allclose(shares.sum(axis=1), 1):
+        raise ValueError("each class's shares must sum to 1")
+    names = [str(i) for i in range(len(shares))] if classes is None else list(classes)
+    rows = {
+        name: {f"exit {e + 1}": 100 * share for e, share in enumerate(row)}
+        for name, row in zip(names, shares, strict=True)
+    }
+    return stacked(rows, "share of the class's images (%)")
+
+
+@drawn_once
+def reliability(trace: ExitTrace, bins: int = 10) -> Figure:
+    """How far confidence can be believed: accuracy within each confidence bin, a line per exit.
+
+    Bins with fewer than 10 samples are left out. On the dashed line confidence is accuracy
+    (Guo et al., 2017).
+    """
+    whole, axes = plt.subplots(figsize=(SIZE[0], 4.6))
+    axes.plot([0, 100], [0, 100], "--", color=INK, linewidth=1.2, label="calibrated")
+    edges = np.linspace(0, 1, bins + 1)
+    for e in range(trace.exits):
+        which = np.clip(np.digitize(trace.confidence[e], edges) - 1, 0, bins - 1)
+        count = np.bincount(which, minlength=bins)
+        enough = count >= 10
+        mean = [np.bincount(which, values, bins)[enough] / count[enough]
+                for values in (trace.confidence[e], trace.correct[e])]  # fmt: skip
+        axes.plot(100 * mean[0], 100 * mean[1], **exit_look(e), label=f"exit {e + 1}")
+    label_axes(axes, "mean confidence in the bin (%)", "accuracy in the bin (%)")
+    axes.set_aspect("equal")
+    axes.legend()
+    return whole
+
+
+@drawn_once
+def confidence_histograms(trace: ExitTrace, thresholds: Sequence[float] = ()) -> Figure:
+    """How confident each exit is when it is right and when it is wrong.
+
+    One panel per exit, the last included; a threshold is drawn in the panel of its exit.
+    """
+    size = (SIZE[0], 0.9 + 1.6 * trace.exits)
+    whole, panels = plt.subplots(trace.exits, sharex=True, squeeze=False, figsize=size)
+    bins = np.linspace(0, 100, 41)
+    for e, axes in enumerate(panels[:, 0]):
+        confidence, correct = 100 * trace.confidence[e], trace.correct[e]
+        axes.hist(confidence[correct], bins, color=COLOURS[0], alpha=0.6, label="right")
+        axes.hist(confidence[~correct], bins, histtype="step", linewidth=2, color=COLOURS[1],
+                  label="wrong")  # fmt: skip
+        if e < len(thresholds):
+            axes.axvline(100 * thresholds[e], color=INK, linestyle="--", label="threshold")
+        axes.set_yscale("symlog", linthresh=10)
+        label_axes(axes, "", f"exit {e + 1}: images")
+    panels[-1, 0].set_xlabel("confidence (%)")
+    legend_below(whole, panels[0, 0], columns=3)
+    return whole
+
+
+@drawn_once
+def learning_curves(
+    curves: Mapping[str, np.ndarray], *, ylabel: str = "accuracy (%)", xlabel: str = "epoch"
+) -> Figure:
+    """Named curves over epochs or episodes, numbered from 1.
+
+    A curve is [steps], or [seeds, steps]: then its mean is drawn, within the span of the seeds.
+    """
+    whole, axes = plt.subplots()
+    for i, (name, values) in enumerate(curves.items()):
+        values = np.atleast_2d(np.asarray(values, dtype=float))  # [seeds, steps]
+        steps = np.arange(1, values.shape[1] + 1)
+        axes.plot(steps, values.mean(axis=0), **nth_look(i), label=name,
+                  markevery=max(1, len(steps) // 8))  # fmt: skip
+        if len(values) > 1:
+            low, high = values.min(axis=0), values.max(axis=0)
+            axes.fill_between(steps, low, high, color=nth_look(i)["color"], alpha=0.2, linewidth=0)
+    label_axes(axes, xlabel, ylabel)
+    legend_below(whole, axes)
+    return whole
