@@ -1,3 +1,4 @@
+from .agreement import Agreement, neuron_agreement
 from .architectures import NETWORKS, alexnet, exit_head, lenet5, mlp
 from .conversion import ClipFloorShift, convert, fold_batch_norm
 from .counting import LayerCounts, SpikeCounter, count_layers, static_counts
@@ -6,6 +7,7 @@ from .encoding import ENCODERS, Direct, Latency, Rate
 from .inference import Answers, staged_inference
 from .int8 import export_int8, load_int8, save_int8
 from .integer import with_integer_synapses
+from .levels import LevelActivation
 from .pooling import AveragePool
 from .quantization import calibrate, quantize_aware, size_bytes, to_int8
 from .recording import record
@@ -18,6 +20,7 @@ __all__ = [
     "ENCODERS",
     "LIF",
     "NETWORKS",
+    "Agreement",
     "Answers",
     "AveragePool",
     "ClipFloorShift",
@@ -25,6 +28,7 @@ __all__ = [
     "EarlyExitNetwork",
     "Latency",
     "LayerCounts",
+    "LevelActivation",
     "Rate",
     "Recipe",
     "SpikeCounter",
@@ -45,6 +49,7 @@ __all__ = [
     "lenet5",
     "load_int8",
     "mlp",
+    "neuron_agreement",
     "quantize_aware",
     "record",
     "record_temporal",

@@ -5,6 +5,7 @@ Balancing sets the threshold to (nearly) the largest activation seen on data (Di
 training with the clip-floor-shift activation learns it (QCFS, Bu et al., ICLR 2022).
 """
 
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Literal
 
@@ -14,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
 from sparq_utils.networks.encoding import ENCODERS
+from sparq_utils.networks.levels import LevelActivation, level_of
 from sparq_utils.networks.pooling import AveragePool
 from sparq_utils.networks.spiking import LIF
 
@@ -37,9 +39,7 @@ class ClipFloorShift(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same shape, values in {0, t/L, ..., t}."""
         scale = self.threshold / self.levels
-        steps = (x / scale + 0.5).clamp(0, self.levels)
-        # straight through: the value is rounded down, the gradient is that of the clipped ramp
-        return (steps + (steps.floor() - steps).detach()) * scale
+        return level_of(x, scale, self.levels) * scale
 
     def extra_repr(self) -> str:
         """Levels and the threshold as it stands."""
@@ -58,11 +58,15 @@ def convert(
     threshold: Threshold = "auto",
     encoding: str = "direct",
     percentile: float = 99.9,
+    neurons: str = "lif",
+    levels: int | None = None,
 ) -> EarlyExitNetwork:
     """A spiking copy of a trained network; the original is left as it was.
 
     Batch normalisation is folded into the synapses; every activation becomes LIF neurons that
     start at half their threshold and emit binary spikes (the next synapse carries the amplitude).
+    With `neurons` "levels" the copy is the spiking network's rival instead: an ANN whose
+    activations have `levels` steps (:class:`~sparq_utils.networks.levels.LevelActivation`).
 
     Parameters
     ----------
@@ -76,34 +80,62 @@ def convert(
         :class:`ClipFloorShift`), or "auto": the trained thresholds if there are any.
     encoding
         "direct" (the image is a constant input current), "rate" or "latency" (spike trains).
+    neurons, levels
+        "lif", or "levels" with their number; those know no time: T, beta and encoding must be 1,
+        1 and "direct".
 
     Raises
     ------
     ValueError
-        For T < 1, beta outside (0, 1], an unknown threshold or encoding, missing images,
-        a layer that has no spiking counterpart, by name, or a first stage without neurons.
+        For T < 1, beta outside (0, 1], an unknown threshold, encoding or kind of neurons, missing
+        images, a layer that has no spiking counterpart, by name, or a first stage without neurons.
     """
     if timesteps < 1:
         raise ValueError(f"timesteps is {timesteps}, expected at least 1")
     if encoding not in ENCODERS:
         raise ValueError(f"unknown encoding '{encoding}', expected one of {', '.join(ENCODERS)}")
-    spiking = fold_batch_norm(network)
-    thresholds = _thresholds(spiking, images, threshold, percentile)
-    spiking.encoder = ENCODERS[encoding](timesteps)
-    spiking.timesteps = timesteps
-    amplitude, current = {}, 1.0  # amplitude a spike stands for after each stage
-    for kind, index, part in spiking.parts():
+    _check_neurons(neurons, levels, timesteps, beta, encoding)
+    converted = fold_batch_norm(network)
+    thresholds = _thresholds(converted, images, threshold, percentile)
+    if neurons == "lif":
+        converted.encoder = ENCODERS[encoding](timesteps)
+    converted.timesteps = timesteps
+
+    def neuron(threshold: float, constant_input: bool) -> nn.Module:
+        if levels is not None:
+            return LevelActivation(threshold, levels)
+        return LIF(threshold, timesteps, beta, constant_input=constant_input)
+
+    amplitude, current = {}, 1.0  # what a spike, or the last level, stands for after each stage
+    for kind, index, part in converted.parts():
         if kind == "head":
-            _to_spikes(part, amplitude[index], thresholds, timesteps, beta, False)
+            _to_neurons(part, amplitude[index], thresholds, neuron, False)
         else:
             constant = encoding == "direct" and index == 0
-            current = _to_spikes(part, current, thresholds, timesteps, beta, constant)
-            if constant and not any(isinstance(layer, LIF) for layer in part):
+            current = _to_neurons(part, current, thresholds, neuron, constant)
+            if constant and not any(isinstance(layer, (LIF, LevelActivation)) for layer in part):
                 raise ValueError(
                     "the first stage has no activation: direct coding needs neurons there"
                 )
             amplitude[index] = current
-    return spiking.eval()
+    return converted.eval()
+
+
+def _check_neurons(
+    neurons: str, levels: int | None, timesteps: int, beta: float, encoding: str
+) -> None:
+    """Refuse unknown neurons, and levels with anything that happens in time."""
+    if neurons not in ("lif", "levels"):
+        raise ValueError(f"unknown neurons '{neurons}', expected 'lif' or 'levels'")
+    if (neurons == "levels") != (levels is not None):
+        raise ValueError(
+            f"neurons='{neurons}' with levels={levels}: levels go with neurons='levels'"
+        )
+    if neurons == "levels" and (timesteps, beta, encoding) != (1, 1.0, "direct"):
+        raise ValueError(
+            f"levels know no time: timesteps={timesteps}, beta={beta} and encoding='{encoding}' "
+            "must be 1, 1 and 'direct'"
+        )
 
 
 def fold_batch_norm(network: EarlyExitNetwork) -> EarlyExitNetwork:
@@ -207,22 +239,24 @@ def _thresholds(
     return found
 
 
-def _to_spikes(
+def _to_neurons(
     part: nn.Module,
     amplitude: float,
     thresholds: dict[nn.Module, float],
-    timesteps: int,
-    beta: float,
+    neuron: Callable[[float, bool], nn.Module],
     constant_input: bool,
 ) -> float:
-    """Swap a part's activations for LIF in place; the amplitude of the spikes that leave it."""
+    """Swap a part's activations in place; the amplitude of the spikes or levels that leave it.
+
+    `neuron` makes a layer from a threshold and whether its input is the same at every step.
+    """
     for position, layer in enumerate(part):
         if isinstance(layer, SYNAPSES):
             layer.weight.data *= amplitude
             amplitude = 1.0
         elif isinstance(layer, ACTIVATIONS):
             amplitude = thresholds[layer]
-            part[position] = LIF(amplitude, timesteps, beta, constant_input=constant_input)
+            part[position] = neuron(amplitude, constant_input)
             constant_input = False
         elif not isinstance(layer, (nn.AvgPool2d, nn.Flatten)):
             advice = "; use average pooling" if isinstance(layer, nn.MaxPool2d) else ""

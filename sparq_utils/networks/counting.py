@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sparq_utils.networks.conversion import ACTIVATIONS
 from sparq_utils.networks.early_exit import EarlyExitNetwork
 from sparq_utils.networks.spiking import LIF
 from sparq_utils.networks.wiring import (
+    UNITS,
     Synapse,
     dense_macs,
     device_of,
@@ -122,7 +122,7 @@ def _rows(network: EarlyExitNetwork, skip_zeros: bool) -> Iterator[_Row]:
         yield _Row("input", ("stage", 0), network.encoder, "input", steps, Static())
     for kind, index, name, layer in layers:
         part = (kind, index)
-        is_unit = isinstance(layer, (LIF, *ACTIVATIONS)) or layer is outputs.get(part)
+        is_unit = isinstance(layer, UNITS) or layer is outputs.get(part)
         neurons = known[layer][1].numel() if is_unit else 0
         static = Static(neurons=neurons, lif_updates=neurons * updates)
         synapse = found.get(layer)

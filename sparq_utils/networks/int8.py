@@ -12,6 +12,7 @@ from torch.ao.nn import quantized as nnq
 from sparq_utils.files import write_whole
 from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
 from sparq_utils.networks.encoding import ENCODERS, coding_of
+from sparq_utils.networks.levels import LevelActivation
 from sparq_utils.networks.pooling import AveragePool, pair
 from sparq_utils.networks.quantization import QuantizedSynapse, quietly
 from sparq_utils.networks.spiking import LIF
@@ -21,7 +22,7 @@ def export_int8(network: EarlyExitNetwork) -> dict:
     """An INT8 network as plain data: `name`, `input_shape`, `timesteps`, `encoding`, `layers`.
 
     Each layer is a dict with `part` ("stage0", "head0", ...), `kind` ("conv", "linear", "lif",
-    "avgpool", "flatten") and what its arithmetic needs; weights int8, biases float32.
+    "levels", "avgpool", "flatten") and what its arithmetic needs; weights int8, biases float32.
 
     Raises `ValueError` if the network is not one that :func:`to_int8` made.
     """
@@ -65,6 +66,8 @@ def _export_layer(layer: nn.Module) -> dict:
             "start": layer.start,
             "constant_input": layer.constant_input,
         }
+    if isinstance(layer, LevelActivation):
+        return {"kind": "levels", "threshold": layer.threshold, "levels": layer.levels}
     if isinstance(layer, nn.AvgPool2d):
         return {"kind": "avgpool", "kernel": list(pair(layer.kernel_size))}
     if isinstance(layer, nn.Flatten):
@@ -131,6 +134,8 @@ def _build_layer(layer: dict, timesteps: int) -> nn.Module:
     if layer["kind"] == "lif":
         keys = ("threshold", "beta", "start", "constant_input")
         return LIF(timesteps=timesteps, **{key: layer[key] for key in keys})
+    if layer["kind"] == "levels":
+        return LevelActivation(layer["threshold"], layer["levels"])
     if layer["kind"] == "avgpool":
         return AveragePool(tuple(layer["kernel"]))
     if layer["kind"] == "flatten":

@@ -18,6 +18,7 @@ from torch.ao.nn import quantized as nnq
 
 from sparq_utils.networks.conversion import SYNAPSES, set_layers
 from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
+from sparq_utils.networks.levels import LevelActivation
 from sparq_utils.networks.pooling import pooling_area
 from sparq_utils.networks.spiking import LIF
 
@@ -40,8 +41,9 @@ ACTIVATION = ao.FakeQuantize.with_args(
 class QuantizedSynapse(nn.Module):
     """QuantStub - convolution or linear layer - DeQuantStub: an 8-bit region in a float network.
 
-    `levels`, for spiking inputs, is the number of spikes that share an input (1, or the pooling
-    area); None means analog inputs, whose range is observed.
+    `levels`, for inputs that are whole multiples of 1 / `levels`, is their number: 1 for spikes,
+    as many as an activation has for levels, times the pooling area between. None means analog
+    inputs, whose range is observed.
     """
 
     def __init__(self, synapse: nn.Module, levels: int | None = None) -> None:
@@ -93,6 +95,8 @@ def quantize_aware(network: EarlyExitNetwork) -> EarlyExitNetwork:
                 levels = None
             elif isinstance(layer, LIF):
                 levels = 1
+            elif isinstance(layer, LevelActivation):
+                levels = layer.levels
             elif isinstance(layer, nn.AvgPool2d) and levels:
                 levels *= pooling_area(layer)
         if kind == "stage":

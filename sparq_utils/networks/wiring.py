@@ -14,11 +14,15 @@ from torch.nn.functional import avg_pool2d, conv2d
 
 from sparq_utils.networks.conversion import ACTIVATIONS, SYNAPSES
 from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
+from sparq_utils.networks.levels import LevelActivation
 from sparq_utils.networks.quantization import QuantizedSynapse
 from sparq_utils.networks.spiking import LIF
 
 CONNECTED = (*SYNAPSES, QuantizedSynapse)
 """Layers whose weights are counted."""
+
+UNITS = (LIF, LevelActivation, *ACTIVATIONS)
+"""Layers of neurons: each output is one."""
 
 PASSED = (nn.AvgPool2d, nn.Flatten, nn.Dropout, nn.Identity)
 """Layers that spikes may pass on their way to a synapse and still cost one AC a weight."""
@@ -66,7 +70,7 @@ def named_layers(network: EarlyExitNetwork) -> Iterator[tuple[str, int, str, nn.
             inner = (m for m in layer.modules() if m is not layer)
             if not isinstance(layer, (*CONNECTED, LIF)) and (
                 any(p.ndim > 1 for p in layer.parameters())
-                or any(isinstance(m, (*CONNECTED, *ACTIVATIONS, LIF)) for m in inner)
+                or any(isinstance(m, (*CONNECTED, *UNITS)) for m in inner)
             ):
                 raise ValueError(
                     f"cannot count {what}: use Conv2d, Linear, neurons and activations, one after "
