@@ -2,15 +2,16 @@
 
 For each seed: train the dynamic ANN (all exits jointly), convert it to a spiking network at T=32,
 fine-tune its T=4 conversion with INT8 fake quantisation and surrogate gradients, turn that into
-real INT8 kernels, and record a trace of every variant on test images (and, where there are exits
-to choose, on validation images). For the first seed, also compare ways to convert, and record how
-the INT8 network leaves in time. What is already there and whole is kept; a training that was
-interrupted goes on where it stopped.
+real INT8 kernels, do the same with its opponent (an ANN whose activations have as many levels as
+that network has timesteps), and record a trace of every variant on test images (and, where there
+are exits to choose, on validation images). For the first seed, also compare ways to convert, and
+record how the INT8 network leaves in time. What is already there and whole is kept; a training
+that was interrupted goes on where it stopped.
 """
 
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -35,6 +36,12 @@ from sparq_utils.traces.trace import ExitTrace, load_trace, save_trace
 
 TIMESTEPS = {"snn": 32, "snn-rate": 32, "qsnn": 4, "qdsnn": 4}
 """T of the spiking variants, as in the paper."""
+
+INT8 = {
+    "qdsnn": {"timesteps": TIMESTEPS["qdsnn"]},
+    "qdann": {"timesteps": 1, "neurons": "levels", "levels": TIMESTEPS["qdsnn"]},
+}
+"""How the networks that are fine-tuned with eight bits are converted from the ANN."""
 
 CONVERSION_TIMESTEPS = (1, 2, 4, 8, 16, 32, 64)
 
@@ -90,16 +97,17 @@ def run_seed(
     ann = _ann(experiment, profile, splits, seed, folder, progress)
     folded = fold_batch_norm(ann)
     save = partial(_record, splits=splits, seed=seed, folder=folder, progress=progress)
-    save("ann", folded.without_exits)
-    save("dynamic-ann", lambda: folded)
+    save("ann", folded.without_exits())
+    save("dynamic-ann", folded)
     snn = convert(ann, timesteps=TIMESTEPS["snn"])
-    save("snn", snn.without_exits)
+    save("snn", snn.without_exits())
     if experiment.data == "MNIST":
         rate = convert(ann, timesteps=TIMESTEPS["snn-rate"], encoding="rate")
-        save("snn-rate", rate.without_exits)
-    qdsnn = _qdsnn(ann, profile, splits, seed, folder, progress)
-    save("qsnn", qdsnn.without_exits)
-    save("qdsnn", lambda: qdsnn)
+        save("snn-rate", rate.without_exits())
+    for plain, dynamic in (("qsnn", "qdsnn"), ("qann", "qdann")):
+        int8 = _int8(dynamic, ann, profile, splits, seed, folder, progress)
+        save(plain, int8.without_exits())
+        save(dynamic, int8)
 
 
 def new_network(experiment: Experiment, levels: int, seed: int = 0) -> EarlyExitNetwork:
@@ -150,7 +158,8 @@ def _ann(
     return network
 
 
-def _qdsnn(
+def _int8(
+    variant: str,
     ann: EarlyExitNetwork,
     profile: Profile,
     splits: data.Splits,
@@ -158,28 +167,29 @@ def _qdsnn(
     folder: Path,
     progress: bool,
 ) -> EarlyExitNetwork:
-    """The INT8 early-exit SNN: loaded if it is recorded, else fine-tuned and recorded."""
-    path = folder / "qdsnn.safetensors"
+    """An INT8 early-exit network: loaded if it is recorded, else fine-tuned and recorded."""
+    path = folder / f"{variant}.safetensors"
     if path.is_file():
-        return _known_int8(path, ann)
-    prepared = quantize_aware(convert(ann, timesteps=TIMESTEPS["qdsnn"]))
-    checkpoint = folder / "qat.pt"
+        return _known_int8(path, ann, INT8[variant]["timesteps"])
+    prepared = quantize_aware(convert(ann, **INT8[variant]))
+    step = "qat" if variant == "qdsnn" else f"qat-{variant}"
+    checkpoint = folder / f"{step}.pt"
     curve = train(
         prepared, splits.train, splits.validation, profile.qat, seed, checkpoint, progress
     )
     network = to_int8(prepared)
     scores = {"fake": accuracy(prepared, splits.test), "int8": accuracy(network, splits.test)}
-    _note_training(folder, "qat", profile.qat, curve)
-    _note_training(folder, "int8_test_accuracy", None, scores)
+    _note_training(folder, step, profile.qat, curve)
+    _note_training(folder, "int8_test_accuracy" + step.removeprefix("qat"), None, scores)
     save_int8(network, path)
     return network
 
 
-def _known_int8(path: Path, ann: EarlyExitNetwork) -> EarlyExitNetwork:
+def _known_int8(path: Path, ann: EarlyExitNetwork, timesteps: int) -> EarlyExitNetwork:
     """A recorded INT8 network, if it can have been made of this ANN."""
     network = load_int8(path)
     found = (network.name, network.exits, network.timesteps)
-    expected = (ann.name, ann.exits, TIMESTEPS["qdsnn"])
+    expected = (ann.name, ann.exits, timesteps)
     if found != expected:
         raise ExperimentError(
             "{} holds {} with {} exits at T={}, expected {} with {} at T={}; move it away".format(
@@ -225,7 +235,7 @@ def _note_training(folder: Path, step: str, recipe: Recipe | None, found: list |
 
 def _record(
     variant: str,
-    build: Callable[[], EarlyExitNetwork],
+    network: EarlyExitNetwork,
     splits: data.Splits,
     seed: int,
     folder: Path,
@@ -249,7 +259,6 @@ def _record(
                     f"'{images.provenance}'; move the results away or choose another --out"
                 )
             continue
-        network = build()
         batch_size = max(10, 1000 // network.timesteps)
         trace = recorder(network, images, seed=seed, batch_size=batch_size, progress=progress)
         save_trace(trace, path)
@@ -257,7 +266,7 @@ def _record(
 
 def _record_leaving_in_time(splits: data.Splits, folder: Path, progress: bool) -> None:
     """Record how the INT8 network of a seed leaves in time, and in depth and time (chapter 6)."""
-    build = cache(partial(load_int8, folder / "qdsnn.safetensors"))
+    network = load_int8(folder / "qdsnn.safetensors")
     for source, criterion, order in (
         ("qsnn", "confidence", None),
         ("qsnn", "gap", None),
@@ -266,7 +275,7 @@ def _record_leaving_in_time(splits: data.Splits, folder: Path, progress: bool) -
         how = {"criterion": criterion, "order": order}
         variant = temporal_variant(source, **how)
         recorder = partial(record_temporal, variant=source, **how)
-        _record(variant, build, splits, 0, folder, progress, recorder)
+        _record(variant, network, splits, 0, folder, progress, recorder)
 
 
 def _compare_conversions(

@@ -58,9 +58,10 @@ def test_a_run_records_every_variant_and_dynamic_ones_on_both_splits(finished):
             on = trace.measured_on
             assert (on.variant, on.split, on.data, on.seed) == (variant, split, "made up", 0)
             assert trace.samples == 6
-            assert trace.exits == (3 if variant in ("dynamic-ann", "qdsnn") else 1)
+            assert trace.exits == (3 if variant in ("dynamic-ann", "qdsnn", "qdann") else 1)
             assert on.timesteps == experiments.TIMESTEPS.get(variant, 1)
             assert on.weight_bits == (8 if variant.startswith("q") else 32)
+            assert on.levels == (4 if variant in ("qann", "qdann") else None)
     notes = json.loads((finished / "training.json").read_text())
     assert [entry["epoch"] for entry in notes["ann"]] == [1, 2]
     assert (notes["data"], notes["train_images"]) == ("made up", 32)
@@ -104,7 +105,7 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_weights(
             run_seed(MLP, TINY, splits, 0, folder, progress=False)
     assert (folder / "snn-test.npz").is_file() and not (folder / "qdsnn-test.npz").exists()
     run_seed(MLP, TINY, splits, 0, folder, progress=False)
-    for name in ("ann.safetensors", "qdsnn.safetensors"):
+    for name in ("ann.safetensors", "qdsnn.safetensors", "qdann.safetensors"):
         ours, theirs = load_file(folder / name), load_file(finished / name)
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[key], theirs[key]) for key in ours)

@@ -173,7 +173,7 @@ def test_seeds_measured_on_different_data_are_not_averaged(recorded):
     ("arguments", "problem"),
     [
         (("resnet", "ann"), "experiment"),
-        (("mlp-mnist", "qann"), "variant"),
+        (("mlp-mnist", "bnn"), "variant"),
         (("mlp-mnist", "ann", "training"), "split"),
     ],
 )

@@ -29,7 +29,9 @@ class Agreement:
 
 
 @torch.no_grad()
-def neuron_agreement(spiking: EarlyExitNetwork, levelled: EarlyExitNetwork, images: Tensor) -> Agreement:
+def neuron_agreement(
+    spiking: EarlyExitNetwork, levelled: EarlyExitNetwork, images: Tensor
+) -> Agreement:
     """Run both networks on images [B, *input_shape]; how often spikes / T and levels agree.
 
     Both are made of one ANN by :func:`~sparq_utils.networks.conversion.convert`, over T steps and

@@ -14,6 +14,7 @@ from sparq_utils.data import Images
 from sparq_utils.networks.counting import SpikeCounter
 from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
 from sparq_utils.networks.encoding import Rate, coding_of
+from sparq_utils.networks.levels import LevelActivation
 from sparq_utils.networks.quantization import QuantizedSynapse
 from sparq_utils.networks.wiring import device_of
 from sparq_utils.traces.trace import CLASS_DTYPES, ExitTrace, MeasuredOn
@@ -144,6 +145,7 @@ def measured_on(network: EarlyExitNetwork, images: Images, variant: str, seed: i
         torch.backends.cpu.get_cpu_capability() if cpu else torch.cuda.get_device_name(device)
     )
     is_int8 = any(isinstance(m, QuantizedSynapse) for m in network.modules())
+    levels = [m.levels for m in network.modules() if isinstance(m, LevelActivation)]
     return MeasuredOn(
         network=network.name,
         variant=variant,
@@ -156,4 +158,5 @@ def measured_on(network: EarlyExitNetwork, images: Images, variant: str, seed: i
         provenance=f"{len(images)} images, torch {installed_version('torch')}",
         version=__version__,
         hardware=f"{device.type.upper()}, {hardware}",
+        levels=max(levels, default=None),
     )

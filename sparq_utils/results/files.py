@@ -16,13 +16,13 @@ from sparq_utils.traces.trace import ExitTrace, load_trace
 
 EXPERIMENTS = ("mlp-mnist", "lenet-mnist", "alexnet-cifar10")
 SPLITS = ("validation", "test")
-TRACES = ("ann", "dynamic-ann", "snn", "snn-rate", "qsnn", "qdsnn")
+TRACES = ("ann", "dynamic-ann", "snn", "snn-rate", "qsnn", "qdsnn", "qann", "qdann")
 """The variants that are recorded for every seed."""
 
 TEMPORAL = ("qsnn-by-step", "qsnn-by-step-gap", "qdsnn-by-exit-and-step")
 """The same INT8 network leaving in time (:mod:`sparq_utils.traces.in_time`), for seed 0 alone."""
 
-DYNAMIC = ("dynamic-ann", "qdsnn", *TEMPORAL)
+DYNAMIC = ("dynamic-ann", "qdsnn", "qdann", *TEMPORAL)
 """Those with several exits, recorded on validation images too."""
 
 ROWS = {

@@ -41,7 +41,10 @@ class TraceError(ValueError):
 
 @dataclass(frozen=True)
 class MeasuredOn:
-    """What a trace was measured on. `encoding` is "analog" for an ANN."""
+    """What a trace was measured on. `encoding` is "analog" for an ANN.
+
+    `levels` are the steps that its activations can take above zero; None for floats and spikes.
+    """
 
     network: str
     variant: str
@@ -54,6 +57,7 @@ class MeasuredOn:
     provenance: str
     version: str
     hardware: str = "not recorded"
+    levels: int | None = None
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,8 @@ def _problems(trace: ExitTrace) -> list[str]:
         found.append(f"unknown encoding '{trace.measured_on.encoding}'")
     if trace.measured_on.timesteps < 1:
         found.append(f"timesteps is {trace.measured_on.timesteps}, expected at least 1")
+    if trace.measured_on.levels is not None and trace.measured_on.levels < 1:
+        found.append(f"levels is {trace.measured_on.levels}, expected at least 1")
     return found or _logit_problems(trace)
 
 
@@ -219,7 +225,7 @@ def load_trace(path: str | Path) -> ExitTrace:
             arrays = {name: stored[name] for name in stored.files}
         measured_on = json.loads(arrays.pop("measured_on").tobytes())
         known = {field.name for field in fields(MeasuredOn)}
-        if not isinstance(measured_on, dict) or set(measured_on) != known:
+        if not isinstance(measured_on, dict) or set(measured_on) | {"levels"} != known:
             raise TraceError(f"its provenance has not the fields {', '.join(sorted(known))}")
         counts = {
             name.removeprefix("count_"): arrays.pop(name).astype(np.int64)
