@@ -100,9 +100,69 @@ def test_a_preset_in_force_decides_instead_of_the_thresholds(trace):
 
 def test_prices_follow_the_constants(trace):
     explorer = ThresholdExplorer({"a": trace})
-    explorer.constants = {name: getattr(HOROWITZ_INT8, name) for name in PRICED}
+    explorer.constants = {"8": {name: getattr(HOROWITZ_INT8, name) for name in PRICED}}
     expected = energy(trace, HOROWITZ_INT8).mean_j(explorer.leaving)
     assert explorer.point["parts"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_every_precision_is_priced_by_its_own_constants(trace):
+    full = make_trace(exits=1, variant="snn", weight_bits=32)
+    both = {"INT8": trace, "FP32": make_trace(weight_bits=32)}
+    explorer = ThresholdExplorer(both, constants="horowitz", full={"INT8": full})
+    for label, given_ in both.items():
+        explorer.selected = label
+        expected = energy(given_, "horowitz").mean_j(explorer.leaving)
+        assert explorer.point["parts"] == pytest.approx(expected, rel=1e-12)
+    bars = EnergyExplorer(both, constants="horowitz")
+    for label, given_ in both.items():
+        expected = energy(given_, "horowitz").mean_j()
+        assert bars.point[label] == pytest.approx(expected, rel=1e-12)
+    names = [preset["name"] for preset in bars.constant_presets]
+    assert names[-1] == "horowitz" and bars.constant_presets[-1]["constants"] == bars.constants
+
+
+PRICES = {"8": dict.fromkeys(PRICED, 1e-12)}
+
+
+@pytest.mark.parametrize(
+    ("prices", "message"),
+    [
+        ({"8": PRICES["8"] | {"mac_j": -1.0}}, "mac_j is -1.0; an energy is finite"),
+        ({"8": PRICES["8"] | {"byte_j": float("nan")}}, "byte_j is nan"),
+        ({"8": {"mac_j": 1.0}}, "constants missing or unknown: ac_j"),
+        ({}, r"given for \[\] bits, needed for \['8'\]"),
+        (PRICES | {"32": PRICES["8"]}, "needed for"),
+    ],
+)
+@pytest.mark.parametrize("explorer", [ThresholdExplorer, EnergyExplorer])
+def test_energies_that_cannot_be_are_refused(trace, explorer, prices, message):
+    shown = explorer({"a": trace})
+    shown.constants = PRICES
+    with pytest.raises(ValueError, match=message):
+        shown.constants = prices
+    assert shown.constants == PRICES
+
+
+@pytest.mark.parametrize(
+    "change", [{"accuracy": float("nan")}, {"synaptic_ops": -1.0}, {"energy_j": float("inf")}]
+)
+def test_points_that_cannot_be_drawn_are_refused(trace, change):
+    points = paper_points("lenet-mnist")
+    bad = [points[0], points[1] | change]
+    with pytest.raises(ValueError, match=f"point '{points[1]['name']}' cannot be drawn"):
+        ThresholdExplorer({"a": trace}, paper_points={"a": bad})
+
+
+def test_thresholds_and_policies_fit_the_selected_network(trace):
+    explorer = ThresholdExplorer({"a": trace, "b": make_trace(exits=2)})
+    for thresholds in ([0.5], [0.5, 1.5], [0.5, float("nan")]):
+        with pytest.raises(ValueError):
+            explorer.thresholds = thresholds
+    with pytest.raises(ValueError, match="no policy is called 'Oracle'"):
+        explorer.preset = "Oracle"
+    explorer.preset = "Thresholds 0.6/0.7"
+    explorer.selected = "b"
+    assert (explorer.preset, explorer.thresholds) == ("", [0.8])
 
 
 def test_selecting_a_network_fits_the_thresholds_to_its_exits(trace):
@@ -120,7 +180,7 @@ def test_selecting_a_network_fits_the_thresholds_to_its_exits(trace):
         ({"thresholds": [0.5]}, "1 thresholds for 3 exits"),
         ({"thresholds": [0.5, 1.5]}, "must be a list of numbers in"),
         ({"presets": {"b": {}}}, "no trace is called"),
-        ({"presets": {"a": {"x": np.array([0.2])}}}, "policy 'x' is float64"),
+        ({"presets": {"a": {"x": np.array([0.2])}}}, "'x' leaves at float64"),
         ({"presets": {"a": {"x": np.full(500, 3)}}}, "exits that the trace has not"),
         ({"memory": "none"}, "unknown memory model"),
     ],
@@ -167,10 +227,18 @@ def test_the_neuron_by_hand():
     assert spikes.tolist() == [0, 1, 0, 1]
 
 
-@pytest.mark.parametrize(("change", "message"), [({"reset": "no"}, "reset"), ({"beta": 2}, "beta")])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"reset": "no"}, "reset"),
+        ({"beta": 2}, "beta"),
+        ({"current": np.ones(0)}, "T at least 1"),
+        ({"current": np.array([1, np.nan])}, "finite numbers"),
+    ],
+)
 def test_the_neuron_refuses_values_out_of_range(change, message):
     with pytest.raises(ValueError, match=message):
-        simulate_lif(np.ones(3), **change)
+        simulate_lif(**({"current": np.ones(3)} | change))
 
 
 def test_the_lif_explorer_stops_the_current_when_told():
@@ -190,6 +258,10 @@ def test_the_conversion_explorer_reads_recorded_curves():
         ConversionExplorer({})
     with pytest.raises(ValueError, match="fractions"):
         ConversionExplorer({"copy": {1: 75.0}})
+    with pytest.raises(ValueError, match="fractions"):
+        ConversionExplorer({"copy": {1: 0.5}}, ann_accuracy=float("nan"))
+    with pytest.raises(ValueError, match="T = 0 is no number of timesteps"):
+        ConversionExplorer({"copy": {0: 0.5}})
 
 
 def test_the_learning_explorer_needs_a_history(trace):
@@ -213,6 +285,9 @@ def test_the_energy_explorer_adds_up(trace):
         assert explorer.point[label] == pytest.approx(expected, rel=1e-12)
     with pytest.raises(ValueError, match="no traces"):
         EnergyExplorer({})
+    for wrong in (leaving[:-1], leaving + 3, leaving.astype(float)):
+        with pytest.raises(ValueError, match="'early'"):
+            EnergyExplorer({"early": (trace, wrong)})
 
 
 def tiny_network(**change):
@@ -244,6 +319,25 @@ def test_the_digit_explorer_refuses_what_does_not_fit(change, message):
         "trace": make_trace(exits=2),
         "thresholds": [0.5],
     }
-    assert DigitExplorer(**given_).pixels.shape == (1, 1, 2, 2)
+    explorer = DigitExplorer(**given_)
+    assert explorer.pixels.shape == (1, 1, 2, 2)
     with pytest.raises(ValueError, match=message):
         DigitExplorer(**(given_ | change))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("picked", 3, "there are 3 digits"),
+        ("image", b"123", "has 4 bytes, this one 3"),
+        ("thresholds", [0.5, 0.5], "2 thresholds for 2 exits"),
+        ("constants", {"8": PRICES["8"] | {"ac_j": -1e-12}}, "ac_j is -1e-12"),
+    ],
+)
+def test_the_digit_explorer_stays_as_it_was_when_told_nonsense(name, value, message):
+    images, labels = np.zeros((3, 2, 2), np.uint8), np.zeros(3, int)
+    explorer = DigitExplorer(tiny_network(), images, labels, make_trace(exits=2), [0.5])
+    before = getattr(explorer, name)
+    with pytest.raises(ValueError, match=message):
+        setattr(explorer, name, value)
+    assert getattr(explorer, name) == before

@@ -101,7 +101,7 @@ function number({ label, unit, value, change }) {
   });
   box.value = value;
   const row = h("div", { class: "sq-row sq-row-3" }, h("label", { for: id }, label), box, h("span", { "aria-hidden": "true" }, unit));
-  return { row, box, show: (now) => { if (Number(box.value) !== now) box.value = now; } };
+  return { row, box, show: (now) => { if (now === "" || box.value === "" || Number(box.value) !== now) box.value = now; } };
 }
 function check({ label, value, change }) {
   const id = uid();

@@ -36,7 +36,12 @@ class ConversionExplorer(Explorer):
         steps = sorted({int(steps) for curve in named.values() for steps in curve})
         if not steps:
             raise ValueError("no accuracies recorded; a conversion explorer needs at least one")
-        if not all(0 <= a <= 1 for curve in named.values() for a in curve.values()):
+        if steps[0] < 1:
+            raise ValueError(f"T = {steps[0]} is no number of timesteps; it is at least 1")
+        fractions = [a for curve in named.values() for a in curve.values()]
+        if not all(
+            0 <= a <= 1 for a in (*fractions, 0.0 if ann_accuracy is None else ann_accuracy)
+        ):
             raise ValueError("accuracies are fractions between 0 and 1")
         kwargs.setdefault("timesteps", 4 if 4 in steps else steps[0])
         super().__init__(curves=named, steps=steps, ann_accuracy=ann_accuracy, **kwargs)

@@ -90,8 +90,8 @@ const partName = (part, exits) => {
 
 async function build({ model, root }) {
   const arrays = await unpack(model), network = prepareNetwork(model.get("network"), arrays), { exits, timesteps } = network;
-  const side = network.input_shape[1], area = side * side, { costs, count } = model.get("about"), spoken = announcer();
-  const prices = priceControls(model), canvasOf = pad(side, (drawn) => send(model, { picked: -1, image: new DataView(centred(drawn, side).buffer) }));
+  const side = network.input_shape[1], area = side * side, { costs, count, bits_per_weight } = model.get("about"), spoken = announcer();
+  const priced = priceControls(model), canvasOf = pad(side, (drawn) => send(model, { picked: -1, image: new DataView(centred(drawn, side).buffer) }));
   const pick = slider({ label: "Test digit", min: 0, max: count - 1, step: 1, text: (i) => `no. ${i + 1}, a ${arrays.labels[i]}`,
     input: (index) => choose(index) });
   const choose = (index) => { canvasOf.clear(); send(model, { picked: index, image: new DataView(arrays.images.slice(index * area, (index + 1) * area).buffer) }); };
@@ -108,7 +108,7 @@ async function build({ model, root }) {
     h("div", {}, canvasOf.canvas, pick.row, h("div", { class: "sq-buttons" }, clear), hint),
     h("div", {}, group("Leave when confidence reaches", ...sliders.map(({ row }) => row)),
       h("div", { class: "sq-scroll", tabindex: 0, role: "region", "aria-label": "Answers of the exits" }, result))),
-  h("p", { class: "sq-title" }, `Spikes, layer by layer, at steps 1 to ${timesteps}`), activity, prices.node, spoken.node);
+  h("p", { class: "sq-title" }, `Spikes, layer by layer, at steps 1 to ${timesteps}`), activity, priced.node, spoken.node);
 
   let found = null, pictures = null;
   function infer() {
@@ -135,11 +135,13 @@ async function build({ model, root }) {
     });
   }
   function update() {
-    const joules = model.get("constants"), thresholds = model.get("thresholds"), picked = model.get("picked");
+    const prices = model.get("constants"), thresholds = model.get("thresholds"), picked = model.get("picked");
     let leaves = 0;
     while (leaves < exits - 1 && !(found.answers[leaves].confidence >= thresholds[leaves])) leaves++;
-    const spent = found.answers.map(({ acs }, exit) => ({ operations: costs.macs[exit] + acs,
-      energy: costs.macs[exit] * joules.mac_j + acs * joules.ac_j + (costs.updates[exit] * joules.decay_j + costs.updates[exit] * joules.compare_j) + (costs.bits[exit] / 8) * joules.byte_j }));
+    const spent = found.answers.map(({ acs }, exit) => {
+      const sums = { macs: costs.macs[exit], acs, updates: costs.updates[exit], bits: costs.bits[exit], samples: 1 };
+      return { operations: sums.macs + acs, energy: energyTotal(energyParts(sums, prices[bits_per_weight])) };
+    });
     found.answers.forEach(({ prediction, confidence }, exit) => {
       const texts = [`${exitName(exit, exits)}${exit === leaves ? " \u2713" : ""}`, String(prediction), null, metric(spent[exit].operations), metric(spent[exit].energy, "J")];
       texts.forEach((text, i) => text !== null && say(rows[exit][i], text));
@@ -151,7 +153,7 @@ async function build({ model, root }) {
     found.layers.forEach(({ exit }, i) => pictures[i].row.classList.toggle("sq-unused", exit > leaves));
     sliders.forEach((control, exit) => control.show(thresholds[exit]));
     if (picked >= 0) pick.show(picked);
-    prices.show(joules);
+    priced.show(prices);
     const answer = found.answers[leaves], whole = spent[exits - 1], label = picked >= 0 ? arrays.labels[picked] : null;
     say(hint, label === null ? "Your drawing, scaled and centred as MNIST's digits are." : `A test digit, labelled ${label}. Draw over it to replace it.`);
     [`${answer.prediction} (${percent(answer.confidence, 1)})`, exitName(leaves, exits), `${metric(spent[leaves].operations)}, ${percent(spent[leaves].operations / whole.operations, 0)}`,

@@ -6,11 +6,11 @@ from typing import ClassVar
 import numpy as np
 import traitlets
 
-from sparq_utils.traces.energy import PRESETS, EnergyConstants, MemoryModel, constants_for
+from sparq_utils.traces.energy import EnergyConstants, MemoryModel
 from sparq_utils.traces.policies import leave_at_thresholds
 from sparq_utils.traces.trace import ExitTrace
 from sparq_utils.widgets.base import Explorer, pack, script
-from sparq_utils.widgets.pricing import countable, joules
+from sparq_utils.widgets.pricing import checked_prices, countable, precision, price_presets, prices
 
 KINDS = ("conv", "linear", "lif", "avgpool", "flatten")
 
@@ -22,12 +22,12 @@ class DigitExplorer(Explorer):
     spiking network on [1, H, W] images. `images` uint8 [n, H, W] (0 to 255) and `labels` [n]
     are digits to pick from. `trace` was recorded from the same network; its counts that do not
     depend on the image price the exits. Synced: `thresholds`, `picked` (an index, or -1 for
-    a drawing), `image` (bytes), `constants` (joules by name).
+    a drawing), `image` (bytes), `constants` (:data:`~sparq_utils.widgets.pricing.Prices`).
 
     Raises `ValueError` for a network, images or a trace that do not fit together.
     """
 
-    _esm: ClassVar[str] = script("tiles.js", "prices.js", "network.js", "digit.js")
+    _esm: ClassVar[str] = script("tiles.js", "energy.js", "prices.js", "network.js", "digit.js")
 
     network = traitlets.Dict().tag(sync=True)
     about = traitlets.Dict().tag(sync=True)
@@ -35,7 +35,7 @@ class DigitExplorer(Explorer):
     picked = traitlets.Int(0, min=-1).tag(sync=True)
     image = traitlets.Bytes().tag(sync=True)
     constants = traitlets.Dict().tag(sync=True)
-    constant_presets = traitlets.Dict().tag(sync=True)
+    constant_presets = traitlets.List().tag(sync=True)
 
     def __init__(
         self,
@@ -59,18 +59,22 @@ class DigitExplorer(Explorer):
         if labels.shape != (len(images),) or len(images) == 0:
             raise ValueError(f"{labels.size} labels for {len(images)} images")
         leave_at_thresholds(trace, thresholds)
-        self._shape = shape
+        self._shape, self._trace = shape, trace
         digits = {"images": images, "labels": labels.astype(np.uint8)}
         contents, data = pack(weights | digits)
         super().__init__(
             contents=contents,
             data=data,
             network=described,
-            about={"costs": _fixed_costs(network, trace, memory), "count": len(images)},
+            about={
+                "costs": _fixed_costs(network, trace, memory),
+                "count": len(images),
+                "bits_per_weight": precision(trace),
+            },
             thresholds=list(thresholds),
             image=images[0].tobytes(),
-            constants=joules(constants_for(trace, constants)),
-            constant_presets={name: joules(preset) for name, preset in PRESETS.items()},
+            constants=prices(constants, [trace]),
+            constant_presets=price_presets([trace]),
             **kwargs,
         )
 
@@ -82,9 +86,28 @@ class DigitExplorer(Explorer):
 
     @traitlets.validate("thresholds")
     def _within(self, proposal: dict) -> list[float]:
-        """Refuse thresholds outside [0, 1]."""
-        if not all(0 <= threshold <= 1 for threshold in proposal["value"]):
-            raise ValueError(f"thresholds {proposal['value']} must lie in [0, 1]")
+        """Refuse thresholds outside [0, 1], and another number than the network has."""
+        leave_at_thresholds(self._trace, proposal["value"])
+        return proposal["value"]
+
+    @traitlets.validate("constants")
+    def _priced(self, proposal: dict) -> dict:
+        """Refuse prices that are missing, negative or not finite."""
+        return checked_prices(proposal["value"], [self.about["bits_per_weight"]])
+
+    @traitlets.validate("picked")
+    def _one_of_them(self, proposal: dict) -> int:
+        """Refuse the index of a digit that there is not."""
+        if proposal["value"] >= self.about["count"]:
+            raise ValueError(f"there are {self.about['count']} digits, counted from 0")
+        return proposal["value"]
+
+    @traitlets.validate("image")
+    def _whole(self, proposal: dict) -> bytes:
+        """Refuse an image of another size than the network takes."""
+        pixels = self._shape[1] * self._shape[2]
+        if len(proposal["value"]) != pixels:
+            raise ValueError(f"an image has {pixels} bytes, this one {len(proposal['value'])}")
         return proposal["value"]
 
 

@@ -1,17 +1,8 @@
 /* The energy explorer: where the joules go. */
 const PARTS = [["synaptic", "synapses (MAC, AC)", "var(--exit-0)"], ["lif", "neurons (LIF)", "var(--exit-1)"], ["memory", "memory traffic", "var(--exit-2)"]];
 
-/** Mean joules an image by part: energy_parts_j of pricing.py, operation for operation. */
-function partsOf({ macs, acs, updates, bits, samples }, joules) {
-  return {
-    synaptic: (macs * joules.mac_j + acs * joules.ac_j) / samples,
-    lif: (updates * joules.decay_j + updates * joules.compare_j) / samples,
-    memory: ((bits / 8) * joules.byte_j) / samples,
-  };
-}
-
 async function build({ model, root }) {
-  const rows = model.get("rows"), spoken = announcer(), prices = priceControls(model);
+  const rows = model.get("rows"), spoken = announcer(), priced = priceControls(model);
   if (!rows.length) throw new Error("its rows are missing");
   const scale = choice({ label: "Bars show", options: [["joules", "joules"], ["log", "joules, logarithmic total"], ["shares", "shares of each total"]],
     value: model.get("scale"), change: (value) => send(model, { scale: value }) });
@@ -23,17 +14,17 @@ async function build({ model, root }) {
   const grid = h("div", { class: "sq-joules" });
   for (const { row, bar, total } of lines) grid.append(h("span", {}, row.label), h("div", { class: "sq-track" }, bar), total);
   const cells = rows.map(() => Array.from({ length: 4 }, () => h("span")));
-  prices.node.open = true;
+  priced.node.open = true;
   root.append(h("div", { class: "sq-bar-of-controls" }, scale.row),
     h("ul", { class: "sq-legend" }, ...PARTS.map(([, name, colour]) => h("li", {}, h("span", { class: "sq-swatch", style: `background:${colour}` }), name))), grid,
     h("div", { class: "sq-scroll", tabindex: 0, role: "region", "aria-label": "Modelled energy" }, table("Modelled energy an image", ["Variant", "Synapses", "Neurons", "Memory", "Total"],
-      rows.map((row, i) => [row.label, ...cells[i]]))), prices.node, spoken.node);
+      rows.map((row, i) => [row.label, ...cells[i]]))), priced.node, spoken.node);
 
   function update() {
-    const joules = model.get("constants"), how = model.get("scale");
-    prices.show(joules);
+    const prices = model.get("constants"), how = model.get("scale");
+    priced.show(prices);
     scale.show(how);
-    const found = rows.map((row) => partsOf(row, joules)), sums = found.map(({ synaptic, lif, memory }) => synaptic + lif + memory);
+    const found = rows.map((row) => energyParts(row, prices[row.bits_per_weight])), sums = found.map(energyTotal);
     const most = Math.max(...sums), least = Math.min(...sums.filter((sum) => sum > 0));
     const width = (sum) => (how === "shares" ? 1 : how === "log" ? (sum > 0 ? Math.log(sum / least * 3) / Math.log(most / least * 3) : 0) : sum / (most || 1));
     lines.forEach(({ parts, bar, total }, i) => {

@@ -6,10 +6,19 @@ from typing import ClassVar
 import numpy as np
 import traitlets
 
-from sparq_utils.traces.energy import PRESETS, EnergyConstants, MemoryModel, constants_for
+from sparq_utils.traces.energy import EnergyConstants, MemoryModel
 from sparq_utils.traces.trace import ExitTrace
 from sparq_utils.widgets.base import Explorer, script
-from sparq_utils.widgets.pricing import countable, energy_parts_j, joules, totals
+from sparq_utils.widgets.pricing import (
+    checked_leaving,
+    checked_prices,
+    countable,
+    energy_parts_j,
+    precision,
+    price_presets,
+    prices,
+    totals,
+)
 
 
 class EnergyExplorer(Explorer):
@@ -17,15 +26,15 @@ class EnergyExplorer(Explorer):
 
     `traces` maps a label to a trace, or to a pair (trace, leaving) where `leaving` int
     [samples] is the exit of each sample; a trace alone leaves at its last exit. Synced:
-    `constants` (joules by name), `scale`. :attr:`point` is what the bars show.
-    Raises `ValueError` without traces.
+    `constants` (:data:`~sparq_utils.widgets.pricing.Prices`), `scale`. :attr:`point` is what the
+    bars show. Raises `ValueError` without traces, and for exits that a trace has not.
     """
 
-    _esm: ClassVar[str] = script("prices.js", "joules.js")
+    _esm: ClassVar[str] = script("energy.js", "prices.js", "joules.js")
 
     rows = traitlets.List().tag(sync=True)
     constants = traitlets.Dict().tag(sync=True)
-    constant_presets = traitlets.Dict().tag(sync=True)
+    constant_presets = traitlets.List().tag(sync=True)
     scale = traitlets.Enum(("joules", "log", "shares"), "joules").tag(sync=True)
 
     def __init__(
@@ -38,17 +47,15 @@ class EnergyExplorer(Explorer):
     ) -> None:
         if not traces:
             raise ValueError("no traces given; an energy explorer needs at least one")
-        rows = []
-        for label, given in traces.items():
-            trace, leaving = given if isinstance(given, tuple) else (given, None)
-            if leaving is None:
-                leaving = np.full(trace.samples, trace.exits - 1)
-            sums = totals(countable(trace, memory, convention), leaving)
-            rows.append({"label": label, "samples": trace.samples, **sums})
+        pairs = {
+            label: given if isinstance(given, tuple) else (given, None)
+            for label, given in traces.items()
+        }
+        alone = [trace for trace, _ in pairs.values()]
         super().__init__(
-            rows=rows,
-            constants=joules(constants_for(trace, constants)),
-            constant_presets={name: joules(preset) for name, preset in PRESETS.items()},
+            rows=[_row(label, *pair, memory, convention) for label, pair in pairs.items()],
+            constants=prices(constants, alone),
+            constant_presets=price_presets(alone),
             **kwargs,
         )
 
@@ -56,5 +63,26 @@ class EnergyExplorer(Explorer):
     def point(self) -> dict[str, dict[str, float]]:
         """Modelled joules per image by variant and part, as the page shows them."""
         return {
-            row["label"]: energy_parts_j(row, self.constants, row["samples"]) for row in self.rows
+            row["label"]: energy_parts_j(row, self.constants[row["bits_per_weight"]])
+            for row in self.rows
         }
+
+    @traitlets.validate("constants")
+    def _priced(self, proposal: dict) -> dict:
+        """Refuse prices that are missing, negative or not finite."""
+        return checked_prices(proposal["value"], {row["bits_per_weight"] for row in self.rows})
+
+
+def _row(
+    label: str,
+    trace: ExitTrace,
+    leaving: np.ndarray | None,
+    memory: MemoryModel | str,
+    convention: str,
+) -> dict:
+    """One variant's totals over all its images."""
+    if leaving is None:
+        leaving = np.full(trace.samples, trace.exits - 1)
+    leaving = checked_leaving(label, leaving, trace)
+    sums = totals(countable(trace, memory, convention), leaving)
+    return {"label": label, "samples": trace.samples, "bits_per_weight": precision(trace), **sums}

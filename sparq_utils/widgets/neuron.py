@@ -29,6 +29,8 @@ def simulate_lif(
     if not (0 <= beta <= 1 and threshold > 0):
         raise ValueError(f"need beta in [0, 1] and threshold > 0, got {beta} and {threshold}")
     current = np.asarray(current, np.float32)
+    if current.ndim != 1 or current.size == 0 or not np.isfinite(current).all():
+        raise ValueError(f"the current is [T] finite numbers, T at least 1, not {current.shape}")
     beta, threshold = np.float32(beta), np.float32(threshold)
     membrane, spikes = np.empty(current.size, np.float32), np.zeros(current.size, np.uint8)
     potential, fired = np.float32(start) * threshold, False

@@ -30,7 +30,7 @@ function leaveAtThresholds(trace, thresholds, exitOf = new Uint8Array(trace.samp
 
 /** Whole-number totals over all samples, exact below 2^53. */
 function totals(trace, exitOf) {
-  const { samples, exits, classes, labels, correct, counts } = trace;
+  const { samples, exits, classes, labels, correct, counts, bits_per_weight } = trace;
   const leaving = new Array(exits).fill(0), byClass = new Uint32Array(classes * exits);
   let right = 0;
   for (let i = 0; i < samples; i++) {
@@ -39,7 +39,7 @@ function totals(trace, exitOf) {
     byClass[labels[i] * exits + exit]++;
     right += correct[exit * samples + i];
   }
-  const sums = { samples, leaving, byClass, right };
+  const sums = { samples, bits_per_weight, leaving, byClass, right };
   for (const name of SUMMED) {
     const count = counts[name];
     let sum = 0;
@@ -50,18 +50,13 @@ function totals(trace, exitOf) {
   return sums;
 }
 
-/** Means per image out of totals; joules by Eq. 3-5, added in the order pricing.py adds them. */
-function outcome(sums, joules, full) {
-  const { samples } = sums;
-  const parts = {
-    synaptic: (sums.macs * joules.mac_j + sums.acs * joules.ac_j) / samples,
-    lif: (sums.updates * joules.decay_j + sums.updates * joules.compare_j) / samples,
-    memory: ((sums.bits / 8) * joules.byte_j) / samples,
-  };
+/** Means per image out of totals, at the prices of each precision of weights. */
+function outcome(sums, prices, full) {
+  const { samples } = sums, parts = energyParts(sums, prices[sums.bits_per_weight]);
   const synaptic_ops = (sums.macs + sums.acs) / samples;
   return {
     accuracy: sums.right / samples,
-    energy_j: parts.synaptic + parts.lif + parts.memory,
+    energy_j: energyTotal(parts),
     parts,
     synaptic_ops,
     speed_up: (full.macs + full.acs) / full.samples / synaptic_ops,
@@ -100,7 +95,7 @@ function sweep(trace) {
       }
     }
   }
-  return { side, points, samples, ...result };
+  return { side, points, samples, bits_per_weight: trace.bits_per_weight, ...result };
 }
 /** Along one axis: who stays (bins up to i), or who leaves (bins above i). */
 function accumulate(values, size, stride, leaves) {
@@ -119,13 +114,13 @@ function accumulate(values, size, stride, leaves) {
   }
 }
 /** The grid's accuracy, and energy or operations, per image. */
-function cloudOf(grid, joules, axis) {
+function cloudOf(grid, prices, axis) {
   const x = new Float64Array(grid.points), y = new Float64Array(grid.points);
+  const { samples, bits_per_weight } = grid, price = prices[bits_per_weight];
   for (let p = 0; p < grid.points; p++) {
-    y[p] = grid.right[p] / grid.samples;
-    x[p] = (axis === "operations" ? grid.macs[p] + grid.acs[p]
-      : grid.macs[p] * joules.mac_j + grid.acs[p] * joules.ac_j + grid.updates[p] * (joules.decay_j + joules.compare_j)
-        + (grid.bits[p] / 8) * joules.byte_j) / grid.samples;
+    const sums = { macs: grid.macs[p], acs: grid.acs[p], updates: grid.updates[p], bits: grid.bits[p], samples };
+    y[p] = grid.right[p] / samples;
+    x[p] = axis === "operations" ? (sums.macs + sums.acs) / samples : energyTotal(energyParts(sums, price));
   }
   return { x, y };
 }

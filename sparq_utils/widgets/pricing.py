@@ -1,20 +1,76 @@
 """What explorers sum and price, as JavaScript does, and the paper's points beside ours."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from sparq_utils.paper import printed as paper
-from sparq_utils.traces.energy import PRICED, EnergyConstants, MemoryModel, operations
+from sparq_utils.traces.energy import (
+    PRESETS,
+    PRICED,
+    EnergyConstants,
+    MemoryModel,
+    constants_for,
+    operations,
+)
 from sparq_utils.traces.trace import ExitTrace
 
 SUMMED = {"macs": "mac_j", "acs": "ac_j", "updates": "decay_j", "bits": "byte_j"}
 """What is summed over samples, and the constant whose count it is (bits: eight to a byte)."""
 
 
-def joules(constants: EnergyConstants) -> dict[str, float]:
-    """Energy constants as JavaScript reads them: joules by name."""
-    return {name: getattr(constants, name) for name in PRICED}
+Prices = dict[str, dict[str, float]]
+"""Joules by constant, for each precision of weights: bits as text, as JSON's keys are."""
+
+
+def precision(trace: ExitTrace) -> str:
+    """The key of a trace's prices: the bits of its weights, as text."""
+    return str(trace.measured_on.weight_bits)
+
+
+def prices(constants: EnergyConstants | str, traces: Iterable[ExitTrace]) -> Prices:
+    """What each operation costs, in joules, at every precision of weights among the traces."""
+    found = {}
+    for trace in traces:
+        priced = constants_for(trace, constants)
+        found[precision(trace)] = {name: getattr(priced, name) for name in PRICED}
+    return found
+
+
+def price_presets(traces: Iterable[ExitTrace]) -> list[dict]:
+    """Sets of constants to choose from: keys "name", "about" and "constants" (prices).
+
+    "horowitz" follows the precision of the weights; it is left out where a trace has another
+    than 8 or 32 bits.
+    """
+    traces = list(traces)
+    found = [
+        {"name": name, "about": preset.source, "constants": prices(preset, traces)}
+        for name, preset in PRESETS.items()
+    ]
+    if {precision(trace) for trace in traces} == {"8", "32"}:
+        about = "horowitz-int8 where weights have 8 bits, horowitz-fp32 where they have 32"
+        mixed = {"name": "horowitz", "about": about, "constants": prices("horowitz", traces)}
+        found.append(mixed)
+    return found
+
+
+def checked_prices(given: Mapping[str, Mapping[str, float]], bits: Iterable[str]) -> Prices:
+    """Prices as given, if there are some for each precision in `bits`.
+
+    Raises `ValueError` for a precision or a constant that is missing or unknown, and for an
+    energy that is negative or not finite.
+    """
+    wanted = sorted(set(bits), key=int)
+    if sorted(given) != sorted(wanted):
+        raise ValueError(f"constants are given for {sorted(given)} bits, needed for {wanted}")
+    for constants in given.values():
+        if set(constants) != set(PRICED):
+            odd = sorted(set(constants) ^ set(PRICED))
+            raise ValueError(f"constants missing or unknown: {', '.join(odd)}")
+        EnergyConstants(**constants)
+    return {key: dict(constants) for key, constants in given.items()}
 
 
 def countable(trace: ExitTrace, memory: MemoryModel | str, convention: str) -> dict:
@@ -29,6 +85,19 @@ def countable(trace: ExitTrace, memory: MemoryModel | str, convention: str) -> d
     return whole
 
 
+def checked_leaving(name: str, leaving: np.ndarray, trace: ExitTrace) -> np.ndarray:
+    """The exit of every sample, as int64 [samples]; raises `ValueError` if it is none."""
+    leaving = np.asarray(leaving)
+    if leaving.shape != (trace.samples,) or leaving.dtype.kind not in "iu":
+        raise ValueError(
+            f"'{name}' leaves at {leaving.dtype} {leaving.shape}; "
+            f"give the exit of each of {trace.samples} samples (integers)"
+        )
+    if leaving.min() < 0 or leaving.max() >= trace.exits:
+        raise ValueError(f"'{name}' names exits that the trace has not")
+    return leaving.astype(np.int64)
+
+
 def totals(counts: Mapping[str, np.ndarray], leaving: np.ndarray) -> dict[str, int]:
     """Whole-number totals over all samples that leave at exit `leaving` [samples]."""
     shape = (len(next(iter(counts.values()))), leaving.size)
@@ -39,9 +108,9 @@ def totals(counts: Mapping[str, np.ndarray], leaving: np.ndarray) -> dict[str, i
     }
 
 
-def energy_parts_j(sums: Mapping[str, int], price: Mapping[str, float], samples: int) -> dict:
-    """Modelled joules an image out of totals (Eq. 3-5), in the order policy.js adds them."""
-    macs, acs, updates, bits = (sums[name] for name in SUMMED)
+def energy_parts_j(sums: Mapping[str, int], price: Mapping[str, float]) -> dict[str, float]:
+    """Modelled joules per image out of totals (Eq. 4-5), as energyParts of energy.js adds them."""
+    samples, (macs, acs, updates, bits) = sums["samples"], (sums[name] for name in SUMMED)
     return {
         "synaptic": (macs * price["mac_j"] + acs * price["ac_j"]) / samples,
         "lif": (updates * price["decay_j"] + updates * price["compare_j"]) / samples,
@@ -54,6 +123,19 @@ def spoken_variant(variant: str) -> str:
     kind, _, rest = variant.removeprefix("dynamic-").partition("-")
     dynamic = "dynamic " if variant.startswith("dynamic-") else ""
     return f"{dynamic}{kind.upper()} {rest.replace('-', '/')}".strip()
+
+
+def checked_points(points: Iterable[Mapping]) -> list[dict]:
+    """Points of others to draw beside ours, as :func:`paper_points` gives them.
+
+    Raises `ValueError`, naming the point, for an accuracy outside 0 to 100 percent and for
+    operations or joules (None where unknown) that are negative or not finite.
+    """
+    for point in points:
+        costs = [point[key] for key in ("synaptic_ops", "energy_j") if point[key] is not None]
+        if not (0 <= point["accuracy"] <= 100 and all(0 <= cost < math.inf for cost in costs)):
+            raise ValueError(f"the point '{point['name']}' cannot be drawn: {dict(point)}")
+    return [dict(point) for point in points]
 
 
 def paper_points(experiment: str) -> list[dict]:

@@ -69,8 +69,8 @@ function plotOf(title) {
   plot.marks.append(cloud, front, cross, marks, now);
   return { ...plot, cloud, front, cross, now, marks };
 }
-function drawCloud(plot, grid, joules, axis, policies, papers) {
-  const cloud = cloudOf(grid, joules, axis), front = paretoFront(cloud);
+function drawCloud(plot, grid, prices, axis, policies, papers) {
+  const cloud = cloudOf(grid, prices, axis), front = paretoFront(cloud);
   const key = axis === "operations" ? "synaptic_ops" : "energy_j";
   const shown = papers.filter((paper) => paper[key] > 0);
   const xs = [...cloud.x, ...policies.map((one) => one.point[key]), ...shown.map((one) => one[key])];
@@ -121,9 +121,9 @@ async function build({ model, root }) {
     change: (value) => send(model, { axis: value }) });
   const paper = check({ label: "Draw the paper's points", value: model.get("show_paper"), change: (value) => send(model, { show_paper: value }) });
   paper.row.hidden = !about.some((one) => one.paper.length);
-  const prices = priceControls(model);
+  const priced = priceControls(model);
   root.append(h("div", { class: "sq-bar-of-controls" }, network.row, axis.row, paper.row), headline.node,
-    h("div", { class: "sq-columns" }, h("div", {}, plot.svg), main), below, prices.node, spoken.node);
+    h("div", { class: "sq-columns" }, h("div", {}, plot.svg), main), below, priced.node, spoken.node);
 
   let state, place;
   const fitting = (trace) => (model.get("thresholds").length === trace.exits - 1 ? {} : { thresholds: Array(trace.exits - 1).fill(0.8) });
@@ -145,12 +145,12 @@ async function build({ model, root }) {
     price();
   }
   function price() {
-    const joules = model.get("constants"), papers = model.get("show_paper") ? state.papers : [];
+    const prices = model.get("constants"), papers = model.get("show_paper") ? state.papers : [];
     axis.show(model.get("axis"));
     paper.show(model.get("show_paper"));
-    prices.show(joules);
-    for (const one of state.policies) one.point = outcome(one.sums, joules, state.trace.full);
-    place = drawCloud(plot, grids.get(model.get("selected")), joules, model.get("axis"), state.policies, papers);
+    priced.show(prices);
+    for (const one of state.policies) one.point = outcome(one.sums, prices, state.trace.full);
+    place = drawCloud(plot, grids.get(model.get("selected")), prices, model.get("axis"), state.policies, papers);
     state.rows.show();
     update();
   }

@@ -6,11 +6,22 @@ from typing import ClassVar
 import numpy as np
 import traitlets
 
-from sparq_utils.traces.energy import PRESETS, EnergyConstants, MemoryModel, constants_for
+from sparq_utils.traces.energy import EnergyConstants, MemoryModel
 from sparq_utils.traces.policies import leave_at_thresholds
 from sparq_utils.traces.trace import ExitTrace
 from sparq_utils.widgets.base import Explorer, pack, script, smallest
-from sparq_utils.widgets.pricing import countable, energy_parts_j, joules, spoken_variant, totals
+from sparq_utils.widgets.pricing import (
+    checked_leaving,
+    checked_points,
+    checked_prices,
+    countable,
+    energy_parts_j,
+    precision,
+    price_presets,
+    prices,
+    spoken_variant,
+    totals,
+)
 
 NEVER = "Never leave early"
 PAPER_THRESHOLDS = (0.2, 0.4), (0.6, 0.7)
@@ -45,19 +56,20 @@ class ThresholdExplorer(Explorer):
     `memory` and `convention` price operations: see :mod:`sparq_utils.traces.energy`.
 
     Synced with the page: `selected` (label), `thresholds`, `preset` (a policy in force instead
-    of thresholds, or ""), `constants` (joules by name). :attr:`point` is what they give.
+    of thresholds, or ""), `constants` (:data:`~sparq_utils.widgets.pricing.Prices`).
+    :attr:`point` is what they give.
 
-    Raises `ValueError` for thresholds, labels or policies that do not fit the traces.
+    Raises `ValueError` for thresholds, labels, points or policies that do not fit the traces.
     """
 
-    _esm: ClassVar[str] = script("tiles.js", "policy.js", "prices.js", "threshold.js")
+    _esm: ClassVar[str] = script("tiles.js", "energy.js", "policy.js", "prices.js", "threshold.js")
 
     traces = traitlets.List().tag(sync=True)
     selected = traitlets.Unicode().tag(sync=True)
     thresholds = traitlets.List(traitlets.Float()).tag(sync=True)
     preset = traitlets.Unicode("").tag(sync=True)
     constants = traitlets.Dict().tag(sync=True)
-    constant_presets = traitlets.Dict().tag(sync=True)
+    constant_presets = traitlets.List().tag(sync=True)
     axis = traitlets.Enum(("energy", "operations"), "energy").tag(sync=True)
     show_paper = traitlets.Bool(False).tag(sync=True)
 
@@ -92,17 +104,18 @@ class ThresholdExplorer(Explorer):
                     "key": label,
                     "label": label,
                     "prefix": str(index),
+                    "bits_per_weight": precision(trace),
                     "exits": trace.exits,
                     "samples": trace.samples,
                     **_classes(trace),
                     "full": self._full[label],
-                    "paper": paper_points.get(label, []),
+                    "paper": checked_points(paper_points.get(label, [])),
                     "presets": _described(self._policies[label]),
                 }
             )
             arrays |= {f"{index}/{name}": array for name, array in self._arrays(label).items()}
         contents, data = pack(arrays)
-        first = next(iter(traces))
+        first, priced = next(iter(traces)), [*traces.values(), *full.values()]
         start = _start(traces[first]) if thresholds is None else list(thresholds)
         leave_at_thresholds(traces[first], start)
         super().__init__(
@@ -111,8 +124,8 @@ class ThresholdExplorer(Explorer):
             traces=described,
             selected=first,
             thresholds=start,
-            constants=joules(constants_for(self._traces[first], constants)),
-            constant_presets={name: joules(preset) for name, preset in PRESETS.items()},
+            constants=prices(constants, priced),
+            constant_presets=price_presets(priced),
             **kwargs,
         )
 
@@ -127,6 +140,7 @@ class ThresholdExplorer(Explorer):
             "own": static is not None,
             "label": spoken_variant(trace.measured_on.variant),
             "samples": trace.samples,
+            "bits_per_weight": precision(trace),
             "right": int(trace.correct[-1].sum()),
             "leaving": np.bincount(everybody, minlength=trace.exits).tolist(),
             **totals(counts, everybody),
@@ -162,8 +176,8 @@ class ThresholdExplorer(Explorer):
         same numbers to the last digit.
         """
         trace, leaving = self._traces[self.selected], self.leaving
-        sums = totals(self._counts[self.selected], leaving)
-        parts = energy_parts_j(sums, self.constants, trace.samples)
+        sums = totals(self._counts[self.selected], leaving) | {"samples": trace.samples}
+        parts = energy_parts_j(sums, self.constants[precision(trace)])
         ops, full = (sums["macs"] + sums["acs"]) / trace.samples, self._full[self.selected]
         full_ops = (full["macs"] + full["acs"]) / full["samples"]
         right = int(trace.correct[leaving, np.arange(trace.samples)].sum())
@@ -178,9 +192,22 @@ class ThresholdExplorer(Explorer):
 
     @traitlets.validate("thresholds")
     def _within(self, proposal: dict) -> list[float]:
-        """Refuse thresholds outside [0, 1]."""
-        if not all(0 <= threshold <= 1 for threshold in proposal["value"]):
-            raise ValueError(f"thresholds {proposal['value']} must lie in [0, 1]")
+        """Refuse thresholds outside [0, 1], and another number than the network has."""
+        leave_at_thresholds(self._traces[self.selected], proposal["value"])
+        return proposal["value"]
+
+    @traitlets.validate("constants")
+    def _priced(self, proposal: dict) -> dict:
+        """Refuse prices that are missing, negative or not finite."""
+        bits = {one["bits_per_weight"] for about in self.traces for one in (about, about["full"])}
+        return checked_prices(proposal["value"], bits)
+
+    @traitlets.validate("preset")
+    def _offered(self, proposal: dict) -> str:
+        """Refuse the name of a policy that the selected network has not."""
+        names = ["", *self._policies[self.selected]]
+        if proposal["value"] not in names:
+            raise ValueError(f"no policy is called '{proposal['value']}'; there are {names[1:]}")
         return proposal["value"]
 
     @traitlets.validate("selected")
@@ -193,7 +220,9 @@ class ThresholdExplorer(Explorer):
 
     @traitlets.observe("selected")
     def _fitting(self, _change: dict) -> None:
-        """As many thresholds as the selected trace asks for."""
+        """As many thresholds as the selected network asks for, and a policy that it has."""
+        if self.preset not in self._policies[self.selected]:
+            self.preset = ""
         if len(self.thresholds) != self._traces[self.selected].exits - 1:
             self.thresholds = _start(self._traces[self.selected])
 
@@ -221,15 +250,8 @@ def _policies(trace: ExitTrace, extra: Mapping[str, Policy]) -> dict[str, Policy
         if policy.shape == (trace.exits - 1,) and policy.dtype.kind == "f":
             leave_at_thresholds(trace, policy)
             found[name] = policy.tolist()
-        elif policy.shape == (trace.samples,) and policy.dtype.kind in "iu":
-            if policy.min() < 0 or policy.max() >= trace.exits:
-                raise ValueError(f"policy '{name}' names exits that the trace has not")
-            found[name] = policy.astype(np.int64)
         else:
-            raise ValueError(
-                f"policy '{name}' is {policy.dtype} {policy.shape}; give {trace.exits - 1} "
-                f"thresholds (floats) or the exit of each of {trace.samples} samples (integers)"
-            )
+            found[name] = checked_leaving(name, policy, trace)
     found[NEVER] = np.full(trace.samples, trace.exits - 1)
     return found
 

@@ -3,12 +3,16 @@
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT / "book/extensions"))
+from safe_state import safe  # noqa: E402
+
 MOUNT = ROOT / "assets/static/lite/static-anywidget.js"
 FLAGS = [
     "--no-sandbox",
@@ -89,7 +93,7 @@ def static_page(tmp_path: Path) -> Callable[..., str]:
         state = data["manager_state"]
         if change is not None:
             state = change(state)
-        saved = json.dumps(state).replace("</script>", r"<\/script>")
+        saved = safe(json.dumps(state).replace("</script>", r"<\/script>"))
         views = "\n".join(
             f'<script type="application/vnd.jupyter.widget-view+json">{json.dumps(view)}</script>'
             for view in data["view_specs"]

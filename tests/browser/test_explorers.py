@@ -46,6 +46,11 @@ def energy_explorer() -> EnergyExplorer:
     return EnergyExplorer({"QDSNN": make_trace(), "QSNN": make_trace(1, 300, 2)})
 
 
+def mixed_explorer() -> EnergyExplorer:
+    traces = {"INT8": make_trace(), "FP32": make_trace(1, 300, 2, weight_bits=32)}
+    return EnergyExplorer(traces, constants="horowitz")
+
+
 def conversion_explorer() -> ConversionExplorer:
     curves = {"copy": {1: 0.3, 4: 0.6, 16: 0.9}, "balanced": {1: 0.5, 4: 0.9, 16: 0.98}}
     return ConversionExplorer(curves, 0.99)
@@ -123,10 +128,10 @@ def test_presets_networks_and_prices_are_followed(page, static_page):
     page.get_by_text("Energy constants").click()
     page.get_by_role("button", name="horowitz-int8", exact=True).click()
     prices = {name: getattr(HOROWITZ_INT8, name) for name in PRICED}
-    widget.constants = prices
+    widget.constants = {"8": prices}
     assert shown(explorer) == expected(widget)
     page.get_by_label("Memory, a byte").fill("7.5")
-    widget.constants = prices | {"byte_j": 7.5e-12}
+    widget.constants = {"8": prices | {"byte_j": 7.5e-12}}
     assert shown(explorer) == expected(widget)
     page.get_by_label("Network").select_option("MLP, QDSNN")
     widget.preset, widget.selected = "", "MLP, QDSNN"
@@ -215,7 +220,7 @@ def test_the_energy_explorer_adds_up(page, static_page):
     widget = energy_explorer()
     explorer = opened(page, static_page(widget))
     page.get_by_label("Multiply-accumulate (MAC)").fill("100")
-    widget.constants = widget.constants | {"mac_j": 100e-12}
+    widget.constants = {"8": widget.constants["8"] | {"mac_j": 100e-12}}
     totals = [float(total) for total in explorer.get_attribute("data-totals").split(",")]
     assert totals == [sum(parts.values()) for parts in widget.point.values()]
     page.get_by_label("Bars show").select_option("shares")
@@ -223,6 +228,28 @@ def test_the_energy_explorer_adds_up(page, static_page):
         "(all) => all.map(b => b.style.width)"
     )
     assert widths == ["100%", "100%"]
+    assert page.problems == []
+
+
+def test_every_precision_has_its_own_prices_until_one_is_typed_in(page, static_page):
+    widget = mixed_explorer()
+    explorer = opened(page, static_page(widget))
+
+    def totals() -> list[float]:
+        return [float(total) for total in explorer.get_attribute("data-totals").split(",")]
+
+    expected = [sum(parts.values()) for parts in widget.point.values()]
+    assert totals() == expected
+    mac, byte = page.get_by_label("Multiply-accumulate (MAC)"), page.get_by_label("Memory, a byte")
+    assert (mac.input_value(), byte.input_value()) == ("", "162.5"), "one differs, one does not"
+    mac.fill("5")
+    widget.constants = {
+        bits: joules | {"mac_j": 5e-12} for bits, joules in widget.constants.items()
+    }
+    assert totals() == [sum(parts.values()) for parts in widget.point.values()] != expected
+    page.get_by_role("button", name="horowitz", exact=True).click()
+    assert totals() == expected
+    assert page.get_by_text("horowitz-int8 where weights have 8 bits").is_visible()
     assert page.problems == []
 
 
