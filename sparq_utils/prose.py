@@ -97,6 +97,33 @@ def tabs(panels: Mapping[str, str], label: str) -> Shown:
     )
 
 
+def filtered(rows: Sequence[Mapping[str, Cell]], by: str, caption: str = "") -> Shown:
+    """A :func:`table` that shows all rows or those with one text in column `by`.
+
+    The texts stand beside the table as a choice, with how many rows have each; it works by
+    keyboard and without a script, for at most eight texts (`ValueError` for more).
+    """
+    texts = list(dict.fromkeys(str(row[by]) for row in rows))
+    if len(texts) > 8:
+        raise ValueError(f"{by} has {len(texts)} texts, more than the 8 that can be chosen from")
+    group = f"sparq-filter-{next(_GROUPS)}"
+    kept = [f"all ({len(rows)})"]
+    kept += [f"{text} ({sum(str(row[by]) == text for row in rows)})" for text in texts]
+    choices = "".join(
+        f'<label><input type="radio" name="{group}" data-group="{i}"'
+        f"{'' if i else ' checked'}> {escape(text)}</label>"
+        for i, text in enumerate(kept)
+    )
+    head, *lines = table(rows, caption).split("<tr>")[1:]
+    groups = (texts.index(str(row[by])) + 1 for row in rows)
+    marked = "".join(f'<tr data-group="{g}">{line}' for g, line in zip(groups, lines, strict=True))
+    opening = table(rows, caption).split("<tr>")[0]
+    return Shown(
+        f'<div class="sparq-filter"><fieldset><legend>{escape(by)}</legend>{choices}</fieldset>'
+        f"{opening}<tr>{head}{marked}</div>"
+    )
+
+
 def engineering(value: float, unit: str = "", digits: int = 3) -> str:
     """A number with a prefix and `digits` significant digits: 0.0000128 J is `12.8 µJ`."""
     if not value:
@@ -111,6 +138,6 @@ def engineering(value: float, unit: str = "", digits: int = 3) -> str:
 
 
 def _holds_numbers(texts: Sequence[str]) -> bool:
-    """Whether each cell that says something begins like a number."""
+    """Whether each cell that says something begins like a number and is no sentence."""
     said = [text.strip("* ") for text in texts if text.strip("* -\N{EN DASH}")]
-    return bool(said) and all(_NUMBER.match(text) for text in said)
+    return bool(said) and all(_NUMBER.match(t) and len(t) < 25 for t in said)

@@ -1,12 +1,13 @@
 """What pages show in words and tables: numbers come formatted, tables are read by anyone."""
 
+import re
 from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparq_utils.prose import engineering, say, table, tabs
+from sparq_utils.prose import engineering, filtered, say, table, tabs
 
 
 def test_say_refuses_an_unformatted_float():
@@ -74,6 +75,18 @@ def test_tabs_show_the_first_panel_and_have_names_of_their_own():
     assert first.count("checked") == 1 and first.index("checked") < first.index("MLP")
     ids = [{part.split('"')[0] for part in html.split(' id="')[1:]} for html in (first, second)]
     assert len(ids[0]) == 2 and not ids[0] & ids[1]
+
+
+def test_a_filter_offers_each_text_with_its_count_and_marks_its_rows():
+    rows = [{"claim": c, "verdict": v} for c, v in (("a", "no"), ("b", "yes"), ("c", "no"))]
+    html = filtered(rows, "verdict", "Findings")
+    choices = re.findall(r'data-group="(\d)"( checked)?> ([^<]+)</label>', html)
+    assert choices == [("0", " checked", "all (3)"), ("1", "", "no (2)"), ("2", "", "yes (1)")]
+    assert re.findall(r'<tr data-group="(\d)"><th[^>]*>(\w)', html) == [
+        ("1", "a"), ("2", "b"), ("1", "c")
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="verdict has 9 texts"):
+        filtered([{"verdict": str(i)} for i in range(9)], "verdict")
 
 
 @pytest.mark.parametrize(

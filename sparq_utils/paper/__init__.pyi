@@ -1,4 +1,4 @@
-from .audit import audit_counts, audit_frame, audit_markdown, audit_report
+from .audit import audit_counts, audit_frame, audit_report, audit_rows
 from .evidence import Finding, Printed, Rounded
 from .printed import (
     CITATION,
@@ -29,8 +29,8 @@ __all__ = [
     "Rounded",
     "audit_counts",
     "audit_frame",
-    "audit_markdown",
     "audit_report",
+    "audit_rows",
     "lookup",
     "total",
 ]

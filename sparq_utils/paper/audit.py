@@ -52,17 +52,21 @@ def audit_report(findings: Sequence[Finding], width: int = 88) -> str:
     return "\n".join(lines)
 
 
-def audit_markdown(findings: Sequence[Finding]) -> str:
-    """The findings as a Markdown list, notes included: what a notebook shows."""
-    return "\n".join(
-        f"- **{f.claim}** ({f.where}): *{f.verdict}*. {f.arithmetic}{_printed(f)}. {f.note}".strip()
+def audit_rows(findings: Sequence[Finding]) -> list[dict[str, str]]:
+    """The findings as rows for a page: claim and place, arithmetic, what is printed, verdict."""
+    return [
+        {
+            "claim": f"{f.claim} ({f.where})",
+            "arithmetic": f"{f.arithmetic}{_printed(f)}. {f.note}".strip(),
+            "verdict": f.verdict,
+        }
         for f in findings
-    )
+    ]
 
 
 def _printed(finding: Finding) -> str:
     """The printed number, or what is claimed in words; nothing where there is neither."""
-    if finding.printed == "not printed":
+    if finding.printed in ("not printed", "not claimed"):
         return ""
     is_number = finding.printed.lstrip("≤≥").replace(".", "", 1).isdigit()
     return f"; {'printed' if is_number else 'claimed'}: {finding.printed}"

@@ -38,6 +38,11 @@ class Printed(float):
         return format(float(self), spec) if spec else self.text
 
     @property
+    def digits(self) -> str:
+        """The text without its sign: 3.70 of ≤3.70."""
+        return self.text.lstrip("≤≥")
+
+    @property
     def decimals(self) -> int:
         """Digits printed after the point."""
         return len(self.text.partition(".")[2])
@@ -57,7 +62,7 @@ class Rounded:
         if isinstance(number, Rounded):
             return number
         if isinstance(number, Printed):
-            middle = Fraction(number.text.lstrip("≤≥"))
+            middle = Fraction(number.digits)
             half_a_digit = Fraction(1, 2 * 10**number.decimals)
             return cls(middle - half_a_digit, middle, middle + half_a_digit)
         exact = Fraction(str(number))  # str: 0.1 means one tenth, not the nearest double
@@ -116,7 +121,8 @@ class Finding:
     """One claim held against arithmetic.
 
     `where` names the place in the paper, `arithmetic` shows the numbers put in, `computed` is
-    the number they give, `printed` what the paper prints, `verdict` one of `VERDICTS`.
+    the number they give, `printed` what the paper prints, in digits or in quoted words, `verdict`
+    one of `VERDICTS`, `note` what else the paper says for itself.
     """
 
     claim: str

@@ -56,18 +56,18 @@ def where_savings_come_from() -> list[Finding]:
     quantised, exits = Rounded.of(snn) / qsnn, Rounded.of(qsnn) / dynamic
     compute_snn, compute = (lookup(TABLE_4, "total_uj", variant=v) for v in ("snn", "qdsnn"))
     compute_ratio = Rounded.of(compute_snn) / compute
-    share = Rounded.of(compute) / (Rounded.of(dynamic) * 10)  # uJ / mJ, in percent
+    share = Rounded.of(compute) / (Rounded.of(dynamic) * 10)  # µJ / mJ, in percent
     return [
         Finding("Early exits lower AlexNet's energy", "Table 2",
                 f"{snn} / {qsnn} = {quantised:.0f} without exits, then {qsnn} / {dynamic} = "
                 f"{exits:.2f} with them", float(exits), "more than 1", at_least(exits, 1),
                 "The SNN to QSNN step (8 bits, fewer timesteps) is nearly all of the 330."),
         Finding("The 330 times comes from memory access rather than arithmetic", "Tables 2 and 4",
-                f"Arithmetic alone: {compute_snn} / {compute} uJ = {compute_ratio:.2f} "
+                f"Arithmetic alone: {compute_snn} / {compute.digits} µJ = {compute_ratio:.2f} "
                 "(QDSNN at its bound)", float(compute_ratio), "less than 330",
                 at_least(330, compute_ratio)),
         Finding("Memory access dominates AlexNet's system energy", "Section 3.3",
-                f"Arithmetic is at most {compute} uJ of {dynamic} mJ = {float(share):.2f} %",
+                f"Arithmetic is at most {compute.digits} µJ of {dynamic} mJ = {float(share):.2f} %",
                 float(share), "less than 50 %", at_least(50, share)),
     ]  # fmt: skip
 
@@ -202,7 +202,7 @@ def ann_energy() -> list[Finding]:
                 f"{macs:,} x {mac} pJ + {size:,} bytes x {byte} pJ = {energy:.1f} mJ; SNN {snn} mJ "
                 f"({Rounded.of(snn) / energy:.0f} times), QDSNN {ours} mJ "
                 f"({Rounded.of(ours) / energy:.2f} times)", float(energy), "not printed", UNDECIDED,
-                "One reading: each FP32 weight is read once an image. Table 2 has no ANN row.")
+                "One reading: each FP32 weight is read once per image. Table 2 has no ANN row.")
     ]  # fmt: skip
 
 
