@@ -6,8 +6,8 @@ import numpy as np
 
 from benchmarks.timing import Case, Contest
 from sparq_utils.traces.energy import energy
-from sparq_utils.traces.policies import Sweep, sweep_thresholds, threshold_grid
 from sparq_utils.traces.qlearning import Learned, Learning, learn
+from sparq_utils.traces.sweeps import Sweep, sweep_thresholds, threshold_grid
 from sparq_utils.traces.trace import ExitTrace, MeasuredOn
 
 SWEEP_LIMIT, LEARN_LIMIT = 0.05, 0.3

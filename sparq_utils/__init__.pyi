@@ -7,8 +7,9 @@ from .networks.quantization import quantize_aware, to_int8
 from .networks.recording import record
 from .networks.training import Recipe, accuracy, train
 from .traces.energy import energy
-from .traces.policies import choose_thresholds, outcome
+from .traces.policies import outcome
 from .traces.qlearning import learn
+from .traces.sweeps import choose_thresholds
 from .traces.trace import load_trace, save_trace
 
 __all__ = [

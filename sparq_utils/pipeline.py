@@ -30,7 +30,7 @@ from sparq_utils.networks.quantization import quantize_aware, to_int8
 from sparq_utils.networks.recording import record
 from sparq_utils.networks.recording_in_time import record_temporal
 from sparq_utils.networks.training import Recipe, accuracy, train
-from sparq_utils.results.files import DYNAMIC, SPLITS, results_dir
+from sparq_utils.results.files import DYNAMIC, IN_TIME, SPLITS, results_dir
 from sparq_utils.traces.in_time import temporal_variant
 from sparq_utils.traces.trace import ExitTrace, load_trace, save_trace
 
@@ -267,11 +267,7 @@ def _record(
 def _record_leaving_in_time(splits: data.Splits, folder: Path, progress: bool) -> None:
     """Record how the INT8 network of a seed leaves in time, and in depth and time (chapter 6)."""
     network = load_int8(folder / "qdsnn.safetensors")
-    for source, criterion, order in (
-        ("qsnn", "confidence", None),
-        ("qsnn", "gap", None),
-        ("qdsnn", "confidence", "stage"),
-    ):
+    for source, criterion, order in IN_TIME:
         how = {"criterion": criterion, "order": order}
         variant = temporal_variant(source, **how)
         recorder = partial(record_temporal, variant=source, **how)

@@ -7,7 +7,7 @@ from make_trace import make_trace
 
 from sparq_utils import __main__ as cli
 from sparq_utils.results import files as results
-from sparq_utils.results.files import ROWS
+from sparq_utils.results.variants import ROWS
 from sparq_utils.traces.trace import save_trace
 
 EXITS = {"ann": 1, "dynamic-ann": 3, "snn": 1, "qsnn": 1, "qdsnn": 3}

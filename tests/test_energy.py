@@ -21,7 +21,7 @@ from sparq_utils.traces.energy import (
     priced_operations,
     sensitivity,
 )
-from sparq_utils.traces.policies import leave_at_thresholds
+from sparq_utils.traces.policies import Thresholds
 from sparq_utils.traces.trace import ExitTrace
 
 FREE_MEMORY = EnergyConstants(4.6e-12, 0.03e-12, 0.9e-12, 0.1e-12, 0.0)
@@ -89,7 +89,7 @@ def test_breakdowns_add_up(constants, memory, convention):
     assert parts.total.shape == (3, 500)
     np.testing.assert_array_equal(parts.total, parts.synaptic + parts.lif + parts.memory)
     assert (np.diff(parts.total, axis=0) >= 0).all()  # going on is never cheaper
-    leaves = leave_at_thresholds(trace, (0.6, 0.7))
+    leaves = Thresholds((0.6, 0.7)).leaving(trace)
     mean = sum(parts.mean_j(leaves).values())
     assert mean == pytest.approx(np.mean(parts.total[leaves, np.arange(500)]), rel=1e-12)
     priced = priced_operations(trace, leaves, constants, memory, convention)

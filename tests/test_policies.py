@@ -10,15 +10,11 @@ from make_trace import make_trace
 from sparq_utils.traces.optimum import MAX_BINS, Objective, exact_optimum
 from sparq_utils.traces.policies import (
     BIN_EDGES,
-    choose_thresholds,
+    Oracle,
+    Table,
+    Thresholds,
     confidence_bins,
-    leave_at_thresholds,
-    leave_by_table,
-    oracle,
     outcome,
-    pareto_front,
-    sweep_thresholds,
-    threshold_grid,
 )
 from sparq_utils.traces.qlearning import (
     CONTINUE,
@@ -27,6 +23,12 @@ from sparq_utils.traces.qlearning import (
     implied_thresholds,
     is_monotone,
     learn,
+)
+from sparq_utils.traces.sweeps import (
+    choose_thresholds,
+    pareto_front,
+    sweep_thresholds,
+    threshold_grid,
 )
 from sparq_utils.traces.trace import ExitTrace
 
@@ -81,9 +83,9 @@ def leave_slowly(trace, thresholds):
 def test_leaves_at_equality_and_compares_as_doubles():
     tenth = np.float32(0.1)  # 0.10000000149 as a double: above 0.1, below 0.10000001
     trace = with_confidence([[0.5, np.nextafter(np.float32(0.5), np.float32(0)), tenth]] * 2)
-    assert leave_at_thresholds(trace, [0.5]).tolist() == [0, 1, 1]
-    assert leave_at_thresholds(trace, [0.1]).tolist() == [0, 0, 0]
-    assert leave_at_thresholds(trace, [0.10000001]).tolist() == [0, 0, 1]
+    assert Thresholds([0.5]).leaving(trace).tolist() == [0, 1, 1]
+    assert Thresholds([0.1]).leaving(trace).tolist() == [0, 0, 0]
+    assert Thresholds([0.10000001]).leaving(trace).tolist() == [0, 0, 1]
 
 
 @pytest.mark.parametrize("exits", [1, 2, 3, 4])
@@ -91,13 +93,13 @@ def test_thresholds_follow_the_rule(exits):
     trace = make_trace(exits)
     thresholds = np.random.default_rng(exits).random(exits - 1)
     expected = leave_slowly(trace, thresholds)
-    np.testing.assert_array_equal(leave_at_thresholds(trace, thresholds), expected)
+    np.testing.assert_array_equal(Thresholds(thresholds).leaving(trace), expected)
 
 
 @pytest.mark.parametrize("wrong", [(0.5,), (0.5, 0.5, 0.5), (0.5, 1.1), (-0.1, 0.5), (0.5, np.nan)])
 def test_wrong_thresholds(wrong):
     with pytest.raises(ValueError, match="threshold"):
-        leave_at_thresholds(make_trace(), wrong)
+        Thresholds(wrong).leaving(make_trace())
 
 
 def test_outcome_by_hand():
@@ -133,7 +135,7 @@ def test_sweep_equals_the_loop(exits, samples, seed, grid):
     joules = np.cumsum(np.random.default_rng(seed).random((exits, samples)), axis=0)
     sweep, priced = sweep_thresholds(trace, grid=grid), sweep_thresholds(trace, joules, grid=grid)
     for position in itertools.product(range(grid.size), repeat=exits - 1):
-        leaving = leave_at_thresholds(trace, grid[list(position)])
+        leaving = Thresholds(grid[list(position)]).leaving(trace)
         result = outcome(trace, leaving)
         assert sweep.accuracy[position] == result.accuracy
         assert sweep.cost[position] == result.mean_counts["synaptic_ops"]
@@ -163,7 +165,7 @@ def test_grid_is_the_one_a_browser_makes():
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=25))
 def test_pareto_front(points):
     accuracy, cost = np.array(points).T
-    front = pareto_front(accuracy, cost)
+    front = pareto_front(cost, accuracy)
     kept = {points[i] for i in front}
     unbeaten = {
         (a, c)
@@ -178,21 +180,21 @@ def test_pareto_front(points):
 def test_chosen_thresholds():
     trace = make_trace(samples=2_000)
     sweep = sweep_thresholds(trace)
-    best = outcome(trace, leave_at_thresholds(trace, choose_thresholds(trace)))
+    best = outcome(trace, choose_thresholds(trace).leaving(trace))
     assert best.accuracy == sweep.accuracy.max()
     assert best.mean_counts["synaptic_ops"] == sweep.cost[sweep.accuracy == best.accuracy].min()
     for loss in (0.0, 0.01, 0.1, 1.0):
-        chosen = outcome(trace, leave_at_thresholds(trace, choose_thresholds(trace, loss)))
+        chosen = outcome(trace, choose_thresholds(trace, loss).leaving(trace))
         # a confidence of exactly 1 leaves at any threshold: the last exit may be out of reach
         wanted = min(sweep.accuracy.max(), trace.correct[-1].mean() - loss) - 1e-9
         assert chosen.accuracy >= wanted
         assert chosen.mean_counts["synaptic_ops"] == sweep.cost[sweep.accuracy >= wanted].min()
-    assert choose_thresholds(make_trace(1)) == ()
+    assert choose_thresholds(make_trace(1)) == Thresholds(())
 
 
 def test_oracle():
     trace = make_trace()
-    leaving = oracle(trace)
+    leaving = Oracle().leaving(trace)
     for sample, exit in enumerate(leaving):
         assert not trace.correct[:exit, sample].any()
         assert exit == 2 or trace.correct[exit, sample]
@@ -210,13 +212,13 @@ def test_bins():
 def test_table_of_thresholds_is_thresholds():
     trace = make_trace()
     leave = np.array([[False, True, True], [False, False, True], [True, True, True]])
-    expected = leave_at_thresholds(trace, (0.4, 0.7))
-    np.testing.assert_array_equal(leave_by_table(trace, leave, (0.4, 0.7)), expected)
+    expected = Thresholds((0.4, 0.7)).leaving(trace)
+    np.testing.assert_array_equal(Table(leave, (0.4, 0.7)).leaving(trace), expected)
     leave[-1] = False  # not read: everybody leaves at the last exit
-    np.testing.assert_array_equal(leave_by_table(trace, leave, (0.4, 0.7)), expected)
+    np.testing.assert_array_equal(Table(leave, (0.4, 0.7)).leaving(trace), expected)
     for wrong in (leave[:2], leave.astype(int), leave[:, :2]):
         with pytest.raises(ValueError, match="table"):
-            leave_by_table(trace, wrong, (0.4, 0.7))
+            Table(wrong, (0.4, 0.7)).leaving(trace)
 
 
 def test_reward_by_hand():
@@ -258,10 +260,10 @@ def test_optimum_equals_trying_every_table(exits, samples, seed, edges, gamma):
     best = -np.inf
     for choice in itertools.product([False, True], repeat=size * (exits - 1)):
         table = np.array([*choice, *[True] * size]).reshape(exits, size)
-        best = max(best, objective.mean_reward(trace, leave_by_table(trace, table, edges)))
+        best = max(best, objective.mean_reward(trace, Table(table, edges).leaving(trace)))
     found = exact_optimum(trace, objective, edges)
     assert found.mean_reward == pytest.approx(best, abs=1e-12)
-    own = objective.mean_reward(trace, leave_by_table(trace, found.leave, edges))
+    own = objective.mean_reward(trace, found.policy.leaving(trace))
     assert own == pytest.approx(best, abs=1e-12)
 
 
@@ -281,8 +283,7 @@ def test_learning_comes_close_to_the_optimum(make, seed):
     learned = learn(validation, np.random.default_rng(seed), objective)
     best = exact_optimum(validation, objective)
     reached, possible = (
-        objective.mean_reward(held_out, leave_by_table(held_out, policy.leave))
-        for policy in (learned, best)
+        objective.mean_reward(held_out, found.policy.leaving(held_out)) for found in (learned, best)
     )
     assert reached >= 0.995 * possible
     assert learned.mean_reward <= best.mean_reward + 1e-12

@@ -15,7 +15,7 @@ from sparq_utils.networks.inference import staged_inference
 from sparq_utils.networks.quantization import calibrate, quantize_aware, to_int8
 from sparq_utils.networks.recording import record
 from sparq_utils.traces.energy import energy
-from sparq_utils.traces.policies import leave_at_thresholds
+from sparq_utils.traces.policies import Thresholds
 from sparq_utils.traces.trace import COUNTS
 
 
@@ -140,7 +140,7 @@ def test_thresholds_on_a_recording_leave_where_staged_inference_does():
     first = between(trace.confidence[0])
     thresholds = [first, between(trace.confidence[1][trace.confidence[0] < first])]
     answers = staged_inference(network, images.floats(), thresholds)
-    leaving = leave_at_thresholds(trace, thresholds)
+    leaving = Thresholds(thresholds).leaving(trace)
     assert leaving.tolist() == answers.exit.tolist()
     assert len(set(leaving)) == 3
 

@@ -7,16 +7,13 @@ from make_trace import make_trace
 
 from sparq_utils.results import files as results
 from sparq_utils.results import rows as measured
-from sparq_utils.results.files import ROWS, ResultsError
+from sparq_utils.results.files import ResultsError
+from sparq_utils.results.variants import ROWS
 from sparq_utils.traces.energy import PAPER, energy
 from sparq_utils.traces.optimum import exact_optimum
-from sparq_utils.traces.policies import (
-    choose_thresholds,
-    leave_at_thresholds,
-    leave_by_table,
-    outcome,
-)
+from sparq_utils.traces.policies import Thresholds, outcome
 from sparq_utils.traces.qlearning import learn
+from sparq_utils.traces.sweeps import choose_thresholds
 from sparq_utils.traces.trace import TraceError, save_trace
 
 EXITS = {"ann": 1, "dynamic-ann": 3, "snn": 1, "snn-rate": 1, "qsnn": 1, "qdsnn": 3}
@@ -81,8 +78,8 @@ def test_rows_are_json_with_all_keys(recorded):
         assert row["n_seeds"] == 3
         assert row["energy_j"] == sum(row["energy_parts_j"].values()) > 0
         assert sum(row["exit_shares"]) == pytest.approx(1)
-        assert len(row["exit_shares"]) == EXITS[ROWS[row["variant"]]]
-        assert row["timesteps"] == STEPS[ROWS[row["variant"]]]
+        assert len(row["exit_shares"]) == EXITS[ROWS[row["variant"]].trace]
+        assert row["timesteps"] == STEPS[ROWS[row["variant"]].trace]
         assert row["data"] == "MNIST, 300 test images (synthetic)"
 
 
@@ -91,17 +88,17 @@ def test_rows_choose_on_validation_and_report_on_test(recorded, variant):
     (row,) = measured.as_dicts(["lenet-mnist"], variants=[variant])
     found, joules = [], []
     for seed in (0, 1, 12):
-        validation, test = (recorded[ROWS[variant], split, seed] for split in SAMPLES)
+        validation, test = (recorded[ROWS[variant].trace, split, seed] for split in SAMPLES)
         if variant == "dynamic-ann":
-            leaving = leave_at_thresholds(test, choose_thresholds(validation, 0.0))
+            leaving = choose_thresholds(validation, 0.0).leaving(test)
         elif variant == "qdsnn-0.6-0.7":
-            leaving = leave_at_thresholds(test, (0.6, 0.7))
+            leaving = Thresholds((0.6, 0.7)).leaving(test)
         elif variant == "qdsnn-0.2-0.4":
-            leaving = leave_at_thresholds(test, (0.2, 0.4))
+            leaving = Thresholds((0.2, 0.4)).leaving(test)
         elif variant == "qdsnn-q":
-            leaving = leave_by_table(test, learn(validation, np.random.default_rng(seed)).leave)
+            leaving = learn(validation, np.random.default_rng(seed)).policy.leaving(test)
         elif variant == "qdsnn-optimal":
-            leaving = leave_by_table(test, exact_optimum(validation).leave)
+            leaving = exact_optimum(validation).policy.leaving(test)
         else:
             leaving = np.zeros(300, dtype=int)
         found.append(outcome(test, leaving))
@@ -180,6 +177,14 @@ def test_seeds_measured_on_different_data_are_not_averaged(recorded):
 def test_unknown_names(arguments, problem):
     with pytest.raises(ValueError, match=f"unknown {problem}"):
         results.load(*arguments)
+
+
+@pytest.mark.parametrize("variant", ["qdsnn-by-exit-and-step", "qdsnn-0.6", "qdsnn", "bnn"])
+def test_unknown_rows(variant):
+    with pytest.raises(ValueError, match=f"unknown variant '{variant}'; choose one of ann, "):
+        measured.row("lenet-mnist", variant)
+    with pytest.raises(ValueError, match="unknown variant"):
+        measured.as_dicts(["lenet-mnist"], variants=[variant])
 
 
 def test_beside_the_paper(recorded):

@@ -15,7 +15,8 @@ from sparq_utils.networks.recording_in_time import exit_names, record_temporal
 from sparq_utils.networks.spiking import LIF
 from sparq_utils.traces.energy import energy
 from sparq_utils.traces.in_time import equal_accuracy, trade_off
-from sparq_utils.traces.policies import leave_at_thresholds, outcome, sweep_thresholds
+from sparq_utils.traces.policies import Thresholds, outcome
+from sparq_utils.traces.sweeps import sweep_thresholds
 from sparq_utils.traces.trace import COUNTS, load_trace, save_trace
 
 
@@ -125,7 +126,7 @@ def test_the_trade_off_is_what_each_threshold_gives(exits):
     grid = np.linspace(0, 1, 11)
     curve = trade_off(trace, cost, grid)
     for row in curve.itertuples():
-        leaving = leave_at_thresholds(trace, [row.threshold] * (exits - 1))
+        leaving = Thresholds([row.threshold] * (exits - 1)).leaving(trace)
         assert row.accuracy == pytest.approx(outcome(trace, leaving).accuracy)
         assert row.cost == pytest.approx(cost[leaving, np.arange(trace.samples)].mean())
         assert row.exit == pytest.approx(leaving.mean())
@@ -150,7 +151,7 @@ def test_equal_accuracy_takes_the_cheapest_threshold_that_suffices():
     for row in table[table["wanted"] < 1].itertuples():
         trace = traces[row.trace]
         assert row.accuracy >= row.wanted
-        leaving = leave_at_thresholds(trace, [row.threshold] * (trace.exits - 1))
+        leaving = Thresholds([row.threshold] * (trace.exits - 1)).leaving(trace)
         assert row.accuracy == pytest.approx(outcome(trace, leaving).accuracy)
         joules = energy(trace).total
         assert row.energy_j == pytest.approx(joules[leaving, np.arange(trace.samples)].mean())
@@ -173,7 +174,7 @@ def test_thresholds_chosen_on_validation_data_are_reported_on_test_data():
     chosen = equal_accuracy(validation, [0.6])
     reported = equal_accuracy(test, [0.6], validation)
     assert reported["threshold"].equals(chosen["threshold"])
-    leaving = leave_at_thresholds(test["x"], [reported["threshold"][0]] * 2)
+    leaving = Thresholds([reported["threshold"][0]] * 2).leaving(test["x"])
     assert reported["accuracy"][0] == pytest.approx(outcome(test["x"], leaving).accuracy)
     assert isinstance(reported, pd.DataFrame)
     with pytest.raises(ValueError, match="'x' has no validation trace with 3 exits"):

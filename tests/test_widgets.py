@@ -12,7 +12,7 @@ from make_trace import make_trace
 
 from sparq_utils.traces.energy import HOROWITZ_INT8, PRICED, energy
 from sparq_utils.traces.optimum import exact_optimum
-from sparq_utils.traces.policies import leave_at_thresholds, oracle, outcome
+from sparq_utils.traces.policies import Oracle, Thresholds, outcome
 from sparq_utils.traces.qlearning import Learning, learn
 from sparq_utils.widgets import (
     ConversionExplorer,
@@ -25,7 +25,6 @@ from sparq_utils.widgets import (
     simulate_lif,
 )
 from sparq_utils.widgets.base import pack, smallest
-from sparq_utils.widgets.pricing import spoken_variant
 
 
 @pytest.fixture
@@ -66,7 +65,7 @@ def test_smallest_refuses_what_javascript_cannot_hold(value):
 def test_the_point_is_what_policies_and_energy_say(seed, exits, where):
     trace = make_trace(exits, 60, seed)
     thresholds = [where] * (exits - 1)
-    leaving = leave_at_thresholds(trace, thresholds)
+    leaving = Thresholds(thresholds).leaving(trace)
     for memory in ("step-by-step", "event-driven"):
         explorer = ThresholdExplorer({"a": trace}, memory=memory, thresholds=thresholds)
         point, expected = explorer.point, outcome(trace, leaving)
@@ -88,10 +87,10 @@ def test_speed_up_is_against_the_full_network_if_there_is_one(trace):
 
 
 def test_a_preset_in_force_decides_instead_of_the_thresholds(trace):
-    explorer = ThresholdExplorer({"a": trace}, presets={"a": {"Oracle": oracle(trace)}})
+    explorer = ThresholdExplorer({"a": trace}, presets={"a": {"Oracle": Oracle()}})
     before = explorer.point
     explorer.preset = "Oracle"
-    assert explorer.point["accuracy"] == outcome(trace, oracle(trace)).accuracy
+    assert explorer.point["accuracy"] == outcome(trace, Oracle().leaving(trace)).accuracy
     explorer.preset = "Never leave early"
     assert explorer.point["shares"] == [0, 0, 1]
     explorer.preset = ""
@@ -178,9 +177,11 @@ def test_selecting_a_network_fits_the_thresholds_to_its_exits(trace):
         ({"traces": {}}, "no traces"),
         ({"traces": {"a": make_trace(exits=1)}}, "has one exit"),
         ({"thresholds": [0.5]}, "1 thresholds for 3 exits"),
-        ({"thresholds": [0.5, 1.5]}, "must be a list of numbers in"),
+        ({"thresholds": [0.5, 1.5]}, "threshold 1.5 is outside"),
         ({"presets": {"b": {}}}, "no trace is called"),
         ({"presets": {"a": {"x": np.array([0.2])}}}, "'x' leaves at float64"),
+        ({"presets": {"a": {"x": [0.6, 0.7]}}}, "policy 'x' is a list; give a policy"),
+        ({"presets": {"a": {"x": Thresholds([0.6])}}}, "1 thresholds for 3 exits"),
         ({"presets": {"a": {"x": np.full(500, 3)}}}, "exits that the trace has not"),
         ({"memory": "none"}, "unknown memory model"),
     ],
@@ -201,7 +202,6 @@ def test_the_papers_points_are_its_tables():
     assert (late["accuracy"], late["synaptic_ops"]) == (78.0, 270_000)
     assert late["energy_j"] == pytest.approx(2.68e-3)
     assert points["Paper: ANN"]["energy_j"] is None
-    assert spoken_variant("dynamic-ann") == "dynamic ANN"
 
 
 @given(
@@ -278,7 +278,7 @@ def test_the_learning_explorer_needs_a_history(trace):
 
 
 def test_the_energy_explorer_adds_up(trace):
-    leaving = leave_at_thresholds(trace, (0.6, 0.7))
+    leaving = Thresholds((0.6, 0.7)).leaving(trace)
     explorer = EnergyExplorer({"all": trace, "early": (trace, leaving)})
     for label, where in (("all", None), ("early", leaving)):
         expected = energy(trace).mean_j(where)

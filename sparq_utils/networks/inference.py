@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from sparq_utils.networks.early_exit import EarlyExitNetwork
+from sparq_utils.traces.policies import Thresholds
 
 
 @dataclass(frozen=True)
@@ -16,20 +17,6 @@ class Answers:
     prediction: Tensor
     confidence: Tensor
     exit: Tensor
-
-
-def check_thresholds(thresholds: Sequence[float], exits: int) -> list[float]:
-    """Raise `ValueError` unless there is one threshold in [0, 1] for each exit but the last."""
-    thresholds = [float(t) for t in thresholds]
-    if len(thresholds) != exits - 1:
-        raise ValueError(
-            f"{len(thresholds)} thresholds for {exits} exits: need {exits - 1}, the last exit "
-            "takes whoever is left"
-        )
-    for threshold in thresholds:
-        if not 0 <= threshold <= 1:
-            raise ValueError(f"threshold {threshold} is outside [0, 1]")
-    return thresholds
 
 
 @torch.no_grad()
@@ -42,7 +29,8 @@ def staged_inference(
     stay: a sample that left costs nothing more. Confidence is the largest softmax probability.
     Raises `ValueError` for images of another shape and thresholds outside [0, 1].
     """
-    thresholds = check_thresholds(thresholds, network.exits)
+    thresholds = Thresholds(tuple(thresholds))
+    thresholds.check(network.exits)
     network.check_input(images)
     if network.training:
         network.eval()  # batch norm must not depend on who is left in the batch

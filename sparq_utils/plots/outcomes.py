@@ -18,7 +18,7 @@ from sparq_utils.plots.canvas import (
     nth_look,
 )
 from sparq_utils.plots.charts import stacked
-from sparq_utils.traces.policies import pareto_front
+from sparq_utils.traces.sweeps import pareto_front
 from sparq_utils.traces.trace import ExitTrace
 
 
@@ -39,7 +39,7 @@ def trade_off(
     energy_j, accuracy = np.ravel(energy_j), np.ravel(accuracy)
     whole, axes = plt.subplots()
     axes.plot(energy_j, 100 * accuracy, ".", color=INK, markersize=4, alpha=0.4, label=label)
-    front = pareto_front(accuracy, energy_j)
+    front = pareto_front(energy_j, accuracy)
     axes.step(energy_j[front], 100 * accuracy[front], where="post", label="Pareto front")
     for i, (name, (energy, right)) in enumerate((points or {}).items()):
         axes.plot(energy, 100 * right, linestyle="", **nth_look(i + 1), label=name, zorder=3)

@@ -1,13 +1,25 @@
-from .files import EXPERIMENTS, ROWS, ResultsError, load, recorded, results_dir, seeds, trace_path
+from .files import (
+    EXPERIMENTS,
+    SPLITS,
+    ResultsError,
+    load,
+    recorded,
+    results_dir,
+    seeds,
+    trace_path,
+)
 from .rows import Measured, as_dicts, beside_paper, collect, row
-from .tables import LABELS, network_label, table_1, table_2, table_3, table_4
+from .tables import network_label, table_1, table_2, table_3, table_4
+from .variants import LABELS, ROWS, Variant
 
 __all__ = [
     "EXPERIMENTS",
     "LABELS",
     "ROWS",
+    "SPLITS",
     "Measured",
     "ResultsError",
+    "Variant",
     "as_dicts",
     "beside_paper",
     "collect",

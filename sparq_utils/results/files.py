@@ -1,17 +1,13 @@
-"""Recorded results: where they lie, and where images leave under each variant of a table.
+"""Recorded results: where they lie.
 
-Layout: `results/<experiment>/seed-<s>/<variant>-<split>.npz`, one trace a file. Thresholds and
-policies are chosen on the validation trace and reported on the test trace of the same seed.
+Layout: `results/<experiment>/seed-<s>/<variant>-<split>.npz`, one trace per file.
 """
 
 import os
+from itertools import starmap
 from pathlib import Path
 
-import numpy as np
-
-from sparq_utils.traces.optimum import Objective, exact_optimum
-from sparq_utils.traces.policies import choose_thresholds, leave_at_thresholds, leave_by_table
-from sparq_utils.traces.qlearning import learn
+from sparq_utils.traces.in_time import temporal_variant
 from sparq_utils.traces.trace import ExitTrace, load_trace
 
 EXPERIMENTS = ("mlp-mnist", "lenet-mnist", "alexnet-cifar10")
@@ -19,26 +15,15 @@ SPLITS = ("validation", "test")
 TRACES = ("ann", "dynamic-ann", "snn", "snn-rate", "qsnn", "qdsnn", "qann", "qdann")
 """The variants that are recorded for every seed."""
 
-TEMPORAL = ("qsnn-by-step", "qsnn-by-step-gap", "qdsnn-by-exit-and-step")
-"""The same INT8 network leaving in time (:mod:`sparq_utils.traces.in_time`), for seed 0 alone."""
+IN_TIME = (("qsnn", "confidence", None), ("qsnn", "gap", None), ("qdsnn", "confidence", "stage"))
+"""How the INT8 network leaves in time (:mod:`sparq_utils.traces.in_time`), for seed 0 alone:
+of which variant, what decides, in which order it runs."""
+
+TEMPORAL = tuple(starmap(temporal_variant, IN_TIME))
+"""The names under which that is recorded."""
 
 DYNAMIC = ("dynamic-ann", "qdsnn", "qdann", *TEMPORAL)
 """Those with several exits, recorded on validation images too."""
-
-ROWS = {
-    "ann": "ann",
-    "dynamic-ann": "dynamic-ann",
-    "snn": "snn",
-    "qsnn": "qsnn",
-    "qdsnn-0.2-0.4": "qdsnn",
-    "qdsnn-0.6-0.7": "qdsnn",
-    "qdsnn-q": "qdsnn",
-    "qdsnn-optimal": "qdsnn",
-}
-"""The variants of a table, and the recorded trace each is made from."""
-
-MAX_LOSS = 0.0
-"""Accuracy that the dynamic ANN may lose, on validation data, against its own last exit."""
 
 
 class ResultsError(LookupError):
@@ -91,26 +76,6 @@ def load(experiment: str, variant: str, split: str = "test", seed: int = 0) -> E
     if not path.is_file():
         raise ResultsError(f"no results at {path}; {how_to_record(experiment)}")
     return load_trace(path)
-
-
-def leaving(
-    variant: str, validation: ExitTrace, test: ExitTrace, rng: np.random.Generator
-) -> np.ndarray:
-    """At which exit each test image leaves under a table's variant: int64 [samples].
-
-    "qdsnn-a-b" leaves at the thresholds a and b; "qdsnn-q" learns and "qdsnn-optimal" solves
-    for a table, and "dynamic-ann" finds the cheapest thresholds within :data:`MAX_LOSS`, all on
-    the validation trace. Static variants have a single exit.
-    """
-    if variant == "qdsnn-q":
-        return leave_by_table(test, learn(validation, rng).leave)
-    if variant == "qdsnn-optimal":
-        return leave_by_table(test, exact_optimum(validation, Objective()).leave)
-    if variant == "dynamic-ann":
-        return leave_at_thresholds(test, choose_thresholds(validation, MAX_LOSS))
-    if variant.startswith("qdsnn-"):
-        return leave_at_thresholds(test, [float(part) for part in variant.split("-")[1:]])
-    return leave_at_thresholds(test, [])
 
 
 def how_to_record(experiment: str) -> str:

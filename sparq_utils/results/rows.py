@@ -15,16 +15,15 @@ import pandas as pd
 from sparq_utils.paper import printed as paper
 from sparq_utils.results.files import (
     EXPERIMENTS,
-    ROWS,
     ResultsError,
     how_to_record,
-    leaving,
     load,
     recorded,
     results_dir,
     seeds,
     trace_path,
 )
+from sparq_utils.results.variants import ROWS, find
 from sparq_utils.traces.energy import EnergyConstants, MemoryModel, energy, operations
 from sparq_utils.traces.policies import Outcome, at_exit, outcome
 from sparq_utils.traces.trace import ExitTrace
@@ -162,9 +161,11 @@ def row(experiment: str, variant: str, over: Sequence[int] = ()) -> Measured:
     """A table's row from the recorded traces of the seeds in `over`, or of all that have them.
 
     Policies are chosen on the validation trace of the same seed. Raises
-    :class:`ResultsError` if nothing is recorded, or not for all seeds in `over`.
+    :class:`ResultsError` if nothing is recorded, or not for all seeds in `over`, and
+    `ValueError` for an unknown variant.
     """
-    source, traces, leaves = ROWS.get(variant, variant), [], []
+    chosen, traces, leaves = find(variant), [], []
+    source = chosen.trace
     if not over:
         found = seeds(experiment)
         ready = [s for s in found if trace_path(experiment, source, "test", s).is_file()]
@@ -173,7 +174,8 @@ def row(experiment: str, variant: str, over: Sequence[int] = ()) -> Measured:
         test = load(experiment, source, "test", seed)
         validation = load(experiment, source, "validation", seed) if test.exits > 1 else test
         traces.append(test)
-        leaves.append(leaving(variant, validation, test, np.random.default_rng(seed)))
+        policy = chosen.choose(validation, np.random.default_rng(seed))
+        leaves.append(policy.leaving(test))
     return Measured(experiment, variant, tuple(traces), tuple(leaves))
 
 

@@ -11,22 +11,10 @@ import numpy as np
 import pandas as pd
 
 from sparq_utils.paper import printed as paper
-from sparq_utils.results.files import EXPERIMENTS, ROWS
+from sparq_utils.results.files import EXPERIMENTS
 from sparq_utils.results.rows import Measured
+from sparq_utils.results.variants import LABELS, ROWS
 from sparq_utils.traces.energy import EnergyConstants, MemoryModel
-
-LABELS = {
-    "ann": "ANN",
-    "dynamic-ann": "dynamic ANN",
-    "snn": "SNN",
-    "snn-rate": "SNN, rate-coded",
-    "qsnn": "QSNN",
-    "qdsnn-0.2-0.4": "QDSNN 0.2/0.4",
-    "qdsnn-0.6-0.7": "QDSNN 0.6/0.7",
-    "qdsnn-q": "QDSNN, Q-learned",
-    "qdsnn-optimal": "QDSNN, optimum",
-}
-"""How a variant is called in tables and figures."""
 
 EMPTY = "\N{EN DASH}"
 """A cell with nothing to show: not recorded, or not printed."""

@@ -1,17 +1,9 @@
 from .energy import EnergyConstants, MemoryModel, memory_bytes, power_w, sensitivity
 from .in_time import equal_accuracy, temporal_variant, trade_off
 from .optimum import Objective, Optimum, exact_optimum
-from .policies import (
-    BIN_EDGES,
-    choose_thresholds,
-    leave_at_thresholds,
-    leave_by_table,
-    oracle,
-    outcome,
-    pareto_front,
-    sweep_thresholds,
-)
+from .policies import BIN_EDGES, LastExit, Oracle, Policy, Table, Thresholds, outcome
 from .qlearning import Learned, Learning, learn
+from .sweeps import choose_thresholds, pareto_front, sweep_thresholds
 from .trace import COUNTS, ExitTrace, MeasuredOn, TraceError, load_trace, save_trace
 
 __all__ = [
@@ -19,22 +11,24 @@ __all__ = [
     "COUNTS",
     "EnergyConstants",
     "ExitTrace",
+    "LastExit",
     "Learned",
     "Learning",
     "MeasuredOn",
     "MemoryModel",
     "Objective",
     "Optimum",
+    "Oracle",
+    "Policy",
+    "Table",
+    "Thresholds",
     "TraceError",
     "choose_thresholds",
     "equal_accuracy",
     "exact_optimum",
     "learn",
-    "leave_at_thresholds",
-    "leave_by_table",
     "load_trace",
     "memory_bytes",
-    "oracle",
     "outcome",
     "pareto_front",
     "power_w",

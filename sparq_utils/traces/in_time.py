@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sparq_utils.traces.energy import EnergyConstants, MemoryModel, energy
+from sparq_utils.traces.policies import checked_thresholds
 from sparq_utils.traces.trace import ExitTrace
 
 CRITERIA = {"confidence": "", "gap": "-gap"}
@@ -47,9 +48,9 @@ def trade_off(
         if found.size > 1_000:
             found = found[np.linspace(0, found.size - 1, 1_000).round().astype(int)]
         thresholds = np.unique(np.concatenate([[0.0], found, [1.0]]))
-    thresholds = np.asarray(thresholds, dtype=np.float64)
-    if not ((thresholds >= 0) & (thresholds <= 1)).all() or (np.diff(thresholds) <= 0).any():
-        raise ValueError("thresholds must rise strictly within [0, 1]")
+    thresholds = checked_thresholds(thresholds)
+    if (np.diff(thresholds) <= 0).any():
+        raise ValueError("thresholds must rise strictly")
     # A sample passes an exit at thresholds above the largest confidence it has shown so far.
     passed = np.searchsorted(thresholds, reached, side="right")  # [exits - 1, samples]
     passed = np.concatenate([np.zeros_like(trace.labels, dtype=np.int64)[None], passed])

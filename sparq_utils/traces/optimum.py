@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sparq_utils.traces.policies import BIN_EDGES, at_exit, confidence_bins
+from sparq_utils.traces.policies import BIN_EDGES, Table, at_exit, confidence_bins
 from sparq_utils.traces.trace import ExitTrace
 
 MAX_BINS = 16
@@ -69,6 +69,12 @@ class Optimum:
 
     leave: np.ndarray
     mean_reward: float
+    bin_edges: tuple[float, ...] = BIN_EDGES
+
+    @property
+    def policy(self) -> Table:
+        """The table as a policy."""
+        return Table(self.leave, self.bin_edges)
 
 
 class PathRewards:
@@ -119,7 +125,8 @@ def exact_optimum(
         leave[0] = sums[0] > sums[1]
     elif trace.exits == 3:
         leave[0], leave[1] = _best_of_three(bins, value, size)
-    return Optimum(leave, PathRewards(trace, objective, bin_edges).mean(leave))
+    reward = PathRewards(trace, objective, bin_edges).mean(leave)
+    return Optimum(leave, reward, tuple(bin_edges))
 
 
 def _best_of_three(bins: np.ndarray, value: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

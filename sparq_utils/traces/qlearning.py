@@ -13,7 +13,7 @@ from operator import gt
 import numpy as np
 
 from sparq_utils.traces.optimum import Objective, PathRewards
-from sparq_utils.traces.policies import BIN_EDGES, confidence_bins
+from sparq_utils.traces.policies import BIN_EDGES, Table, confidence_bins
 from sparq_utils.traces.trace import ExitTrace
 
 CONTINUE, LEAVE = 0, 1
@@ -85,6 +85,11 @@ class Learned:
     best_episode: int
     episodes: int
     history: tuple[Snapshot, ...]
+
+    @property
+    def policy(self) -> Table:
+        """The greedy policy."""
+        return Table(self.leave, self.bin_edges)
 
 
 class Progress:

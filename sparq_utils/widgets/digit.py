@@ -7,7 +7,7 @@ import numpy as np
 import traitlets
 
 from sparq_utils.traces.energy import EnergyConstants, MemoryModel
-from sparq_utils.traces.policies import leave_at_thresholds
+from sparq_utils.traces.policies import Thresholds
 from sparq_utils.traces.trace import ExitTrace
 from sparq_utils.widgets.base import Explorer, pack, script
 from sparq_utils.widgets.pricing import checked_prices, countable, precision, price_presets, prices
@@ -58,7 +58,7 @@ class DigitExplorer(Explorer):
             )
         if labels.shape != (len(images),) or len(images) == 0:
             raise ValueError(f"{labels.size} labels for {len(images)} images")
-        leave_at_thresholds(trace, thresholds)
+        Thresholds(tuple(thresholds)).check(trace.exits)
         self._shape, self._trace = shape, trace
         digits = {"images": images, "labels": labels.astype(np.uint8)}
         contents, data = pack(weights | digits)
@@ -87,7 +87,7 @@ class DigitExplorer(Explorer):
     @traitlets.validate("thresholds")
     def _within(self, proposal: dict) -> list[float]:
         """Refuse thresholds outside [0, 1], and another number than the network has."""
-        leave_at_thresholds(self._trace, proposal["value"])
+        Thresholds(tuple(proposal["value"])).check(self._trace.exits)
         return proposal["value"]
 
     @traitlets.validate("constants")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from sparq_utils.paper import printed as paper
+from sparq_utils.results.variants import LABELS
 from sparq_utils.traces.energy import (
     PRESETS,
     PRICED,
@@ -118,13 +119,6 @@ def energy_parts_j(sums: Mapping[str, int], price: Mapping[str, float]) -> dict[
     }
 
 
-def spoken_variant(variant: str) -> str:
-    """A variant's name for people: "qdsnn-0.6-0.7" is "QDSNN 0.6/0.7"."""
-    kind, _, rest = variant.removeprefix("dynamic-").partition("-")
-    dynamic = "dynamic " if variant.startswith("dynamic-") else ""
-    return f"{dynamic}{kind.upper()} {rest.replace('-', '/')}".strip()
-
-
 def checked_points(points: Iterable[Mapping]) -> list[dict]:
     """Points of others to draw beside ours, as :func:`paper_points` gives them.
 
@@ -143,7 +137,7 @@ def paper_points(experiment: str) -> list[dict]:
     energy = {r["variant"]: r["energy_mj"] for r in paper.TABLE_2 if r["experiment"] == experiment}
     return [
         {
-            "name": f"Paper: {spoken_variant(row['variant'])}",
+            "name": f"Paper: {LABELS[row['variant']]}",
             "accuracy": float(row["accuracy"]),
             "synaptic_ops": float(row["synaptic_ops_m"]) * 1e6,
             "energy_j": float(energy[row["variant"]]) * 1e-3 if row["variant"] in energy else None,

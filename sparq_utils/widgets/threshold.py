@@ -6,8 +6,9 @@ from typing import ClassVar
 import numpy as np
 import traitlets
 
+from sparq_utils.results.variants import LABELS
 from sparq_utils.traces.energy import EnergyConstants, MemoryModel
-from sparq_utils.traces.policies import leave_at_thresholds
+from sparq_utils.traces.policies import LastExit, Policy, Thresholds
 from sparq_utils.traces.trace import ExitTrace
 from sparq_utils.widgets.base import Explorer, pack, script, smallest
 from sparq_utils.widgets.pricing import (
@@ -19,7 +20,6 @@ from sparq_utils.widgets.pricing import (
     precision,
     price_presets,
     prices,
-    spoken_variant,
     totals,
 )
 
@@ -43,15 +43,13 @@ CLASS_NAMES = {
     "MNIST": [str(digit) for digit in range(10)],
 }
 
-Policy = Sequence[float] | np.ndarray
-
 
 class ThresholdExplorer(Explorer):
     """Move the thresholds of early exits; see accuracy, energy and operations answer.
 
     `traces` are dynamic variants by label ("LeNet-5, QDSNN"). `full` gives each label's full
     network as a static trace (or leave it out: the last exit stands for it, side heads
-    included). `presets` are policies by label and name: thresholds, or `leaving` int [samples].
+    included). `presets` are policies by label and name, or where they leave, int [samples].
     `paper_points` by label: see :func:`~sparq_utils.widgets.pricing.paper_points`. `constants`,
     `memory` and `convention` price operations: see :mod:`sparq_utils.traces.energy`.
 
@@ -79,7 +77,7 @@ class ThresholdExplorer(Explorer):
         paper_points: Mapping[str, list[dict]] | None = None,
         constants: EnergyConstants | str = "paper",
         memory: MemoryModel | str = "step-by-step",
-        presets: Mapping[str, Mapping[str, Policy]] | None = None,
+        presets: Mapping[str, Mapping[str, Policy | np.ndarray]] | None = None,
         full: Mapping[str, ExitTrace] | None = None,
         thresholds: Sequence[float] | None = None,
         convention: str = "fan-out",
@@ -117,7 +115,7 @@ class ThresholdExplorer(Explorer):
         contents, data = pack(arrays)
         first, priced = next(iter(traces)), [*traces.values(), *full.values()]
         start = _start(traces[first]) if thresholds is None else list(thresholds)
-        leave_at_thresholds(traces[first], start)
+        Thresholds(tuple(start)).check(traces[first].exits)
         super().__init__(
             contents=contents,
             data=data,
@@ -138,7 +136,7 @@ class ThresholdExplorer(Explorer):
         everybody = np.full(trace.samples, trace.exits - 1)
         return {
             "own": static is not None,
-            "label": spoken_variant(trace.measured_on.variant),
+            "label": LABELS.get(trace.measured_on.variant, trace.measured_on.variant),
             "samples": trace.samples,
             "bits_per_weight": precision(trace),
             "right": int(trace.correct[-1].sum()),
@@ -166,7 +164,7 @@ class ThresholdExplorer(Explorer):
         policy = self._policies[self.selected].get(self.preset)
         if isinstance(policy, np.ndarray):
             return policy
-        return leave_at_thresholds(self._traces[self.selected], self.thresholds)
+        return Thresholds(tuple(self.thresholds)).leaving(self._traces[self.selected])
 
     @property
     def point(self) -> dict:
@@ -193,7 +191,7 @@ class ThresholdExplorer(Explorer):
     @traitlets.validate("thresholds")
     def _within(self, proposal: dict) -> list[float]:
         """Refuse thresholds outside [0, 1], and another number than the network has."""
-        leave_at_thresholds(self._traces[self.selected], proposal["value"])
+        Thresholds(tuple(proposal["value"])).check(self._traces[self.selected].exits)
         return proposal["value"]
 
     @traitlets.validate("constants")
@@ -240,27 +238,32 @@ def _classes(trace: ExitTrace) -> dict:
     return {"classes": classes, "class_names": names[:classes]}
 
 
-def _policies(trace: ExitTrace, extra: Mapping[str, Policy]) -> dict[str, Policy]:
-    """Policies by name: thresholds as lists of floats, others as `leaving` int64 [samples]."""
-    found: dict[str, Policy] = {}
+def _policies(
+    trace: ExitTrace, extra: Mapping[str, Policy | np.ndarray]
+) -> dict[str, Thresholds | np.ndarray]:
+    """Policies by name: thresholds as they are, others as `leaving` int64 [samples]."""
+    found: dict[str, Policy | np.ndarray] = {}
     if trace.exits == 3:
-        found |= {f"Thresholds {a}/{b}": [a, b] for a, b in PAPER_THRESHOLDS}
-    for name, policy in extra.items():
-        policy = np.asarray(policy)
-        if policy.shape == (trace.exits - 1,) and policy.dtype.kind == "f":
-            leave_at_thresholds(trace, policy)
-            found[name] = policy.tolist()
-        else:
+        found |= {f"Thresholds {a}/{b}": Thresholds((a, b)) for a, b in PAPER_THRESHOLDS}
+    found |= {**extra, NEVER: LastExit()}
+    for name, policy in found.items():
+        if isinstance(policy, Thresholds):
+            policy.check(trace.exits)
+        elif isinstance(policy, np.ndarray):
             found[name] = checked_leaving(name, policy, trace)
-    found[NEVER] = np.full(trace.samples, trace.exits - 1)
+        elif hasattr(policy, "leaving"):
+            found[name] = policy.leaving(trace)
+        else:
+            raise ValueError(f"policy '{name}' is a {type(policy).__name__}; give a policy such as "
+                             "Thresholds((0.6, 0.7)), or the exit of each sample")  # fmt: skip
     return found
 
 
-def _described(policies: Mapping[str, Policy]) -> list[dict]:
+def _described(policies: Mapping[str, Thresholds | np.ndarray]) -> list[dict]:
     """Policies as the page reads them: thresholds in place, leaving exits by array name."""
     return [
-        {"name": name, "leaving": f"policy-{position}"}
-        if isinstance(policy, np.ndarray)
-        else {"name": name, "thresholds": policy}
+        {"name": name, "thresholds": list(policy)}
+        if isinstance(policy, Thresholds)
+        else {"name": name, "leaving": f"policy-{position}"}
         for position, (name, policy) in enumerate(policies.items())
     ]

@@ -10,7 +10,8 @@ from make_trace import make_trace
 
 from browser.spiking_lenet import digits, network, recorded
 from sparq_utils.networks.int8 import export_int8, load_int8
-from sparq_utils.traces.policies import oracle, pareto_front, sweep_thresholds
+from sparq_utils.traces.policies import Oracle
+from sparq_utils.traces.sweeps import pareto_front, sweep_thresholds
 from sparq_utils.widgets import DigitExplorer, LIFExplorer, ThresholdExplorer
 from sparq_utils.widgets.base import Explorer, pack, script
 
@@ -87,7 +88,7 @@ def test_the_cloud_is_the_sweep_of_all_thresholds(module, exits, side):
     assert found["side"] == side
     assert found["x"] == expected.cost.ravel().tolist()
     assert found["y"] == expected.accuracy.ravel().tolist()
-    best = pareto_front(expected.accuracy, expected.cost)
+    best = pareto_front(expected.cost, expected.accuracy)
     assert np.array_equal(expected.cost.ravel()[found["front"]], expected.cost.ravel()[best])
 
 
@@ -142,7 +143,7 @@ def test_the_spiking_network_answers_alike_on_200_digits(module, which):
 
 def test_the_oracle_policy_travels_whole(module):
     trace = make_trace(3, 257)
-    explorer = ThresholdExplorer({"a": trace}, presets={"a": {"Oracle": oracle(trace)}})
+    explorer = ThresholdExplorer({"a": trace}, presets={"a": {"Oracle": Oracle()}})
     name = next(p["leaving"] for p in explorer.traces[0]["presets"] if p["name"] == "Oracle")
     found = module(explorer._esm, UNPACK + f"return [...arrays['0/{name}']];", sent(explorer))
-    assert found == oracle(trace).tolist()
+    assert found == Oracle().leaving(trace).tolist()

@@ -11,7 +11,7 @@ from browser.spiking_lenet import digits, network, recorded
 from sparq_utils.networks.int8 import export_int8
 from sparq_utils.traces.energy import HOROWITZ_INT8, PRICED
 from sparq_utils.traces.optimum import exact_optimum
-from sparq_utils.traces.policies import oracle
+from sparq_utils.traces.policies import Oracle
 from sparq_utils.traces.qlearning import Learning, learn
 from sparq_utils.widgets import (
     ConversionExplorer,
@@ -31,7 +31,7 @@ def threshold_explorer(samples: int = 500) -> ThresholdExplorer:
     return ThresholdExplorer(
         {"LeNet-5, QDSNN": trace, "MLP, QDSNN": make_trace(4, 300, 1)},
         paper_points={"LeNet-5, QDSNN": paper_points("lenet-mnist")},
-        presets={"LeNet-5, QDSNN": {"Oracle": oracle(trace)}},
+        presets={"LeNet-5, QDSNN": {"Oracle": Oracle()}},
         full={"LeNet-5, QDSNN": make_trace(1, 300, 2, variant="qsnn")},
     )
 
