@@ -11,7 +11,7 @@ from sparq_utils.networks.conversion import convert
 from sparq_utils.networks.int8 import export_int8
 from sparq_utils.networks.quantization import calibrate, quantize_aware, to_int8
 from sparq_utils.results.files import load, results_dir, seeds
-from sparq_utils.traces.policies import leave_at_thresholds
+from sparq_utils.traces.policies import Thresholds
 
 DIGITS = 250
 DRIVEN = {"kind": "linear", "weight": np.array([[2, -3], [1, 1]], np.int8), "weight_scale": 0.5,
@@ -39,7 +39,7 @@ def test_it_answers_as_the_recorded_networks_do(experiment, seed, digits):
     for name, count in answers.counts.items():
         np.testing.assert_array_equal(count, trace.count(name)[:, :DIGITS], err_msg=name)
     leaving = reference.exits_at(answers, (0.6, 0.7))
-    np.testing.assert_array_equal(leaving, leave_at_thresholds(trace, (0.6, 0.7))[:DIGITS])
+    np.testing.assert_array_equal(leaving, Thresholds((0.6, 0.7)).leaving(trace)[:DIGITS])
 
 
 def test_it_reads_what_export_describes():
