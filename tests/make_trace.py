@@ -1,5 +1,7 @@
 """A plausible random trace, for tests that need one without training anything."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from sparq_utils.traces.trace import ExitTrace, MeasuredOn
@@ -39,3 +41,36 @@ def make_trace(exits: int = 3, samples: int = 500, seed: int = 0, classes: int =
         "version": "0",
     }
     return ExitTrace(confidence, prediction, labels, counts, MeasuredOn(**{**fields, **measured}))
+
+
+def with_logits(
+    exits: int = 3,
+    samples: int = 500,
+    seed: int = 0,
+    whole: bool = False,
+    sharpness: float = 1.0,
+    **measured,
+):
+    """A trace whose answers come from random logits, better from exit to exit, ten classes.
+
+    `whole` keeps them as whole numbers; `sharpness` makes exits surer than they are right.
+    """
+    trace = make_trace(exits, samples, seed, **measured)
+    rng = np.random.default_rng(seed + 1)
+    skill = np.linspace(1, 3, exits)[:, None, None]
+    right = skill * (trace.labels[:, None] == np.arange(10))  # [exits, samples, classes]
+    noise = rng.normal(0, 1, samples * 10).reshape(samples, 10)
+    logits = (1 + sharpness) * (right + 0.5 * noise + rng.normal(0, 0.7, right.shape))
+    logits, scale = logits.astype(np.float32), None
+    if whole:
+        scale = np.linspace(0.01, 0.03, exits)
+        logits = np.rint(logits / scale[:, None, None]).astype(np.int16)
+    values = logits.astype(np.float64) * (1 if scale is None else scale[:, None, None])
+    sure = np.exp(values) / np.exp(values).sum(-1, keepdims=True)  # [exits, samples, classes]
+    return replace(
+        trace,
+        confidence=sure.max(-1).astype(np.float32),
+        prediction=sure.argmax(-1).astype(np.uint8),
+        logits=logits,
+        logit_scale=scale,
+    )

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from make_trace import make_trace
+from make_trace import make_trace, with_logits
 
 from sparq_utils.traces import trace as trace_module
 from sparq_utils.traces.trace import ExitTrace, TraceError, load_trace, save_trace
@@ -19,6 +19,10 @@ def parts(trace):
         "counts": dict(trace.counts),
         "measured_on": trace.measured_on,
     }
+
+
+def all_parts(trace):
+    return parts(trace) | {"logits": trace.logits, "logit_scale": trace.logit_scale}
 
 
 def assert_same(first, second):
@@ -188,24 +192,9 @@ def test_wrong_shapes_and_types(field, value, problem):
         ExitTrace(**{**parts(make_trace()), field: value})
 
 
-def with_logits(trace, whole=False, classes=10):
-    """The fields of a trace whose confidence and prediction come from random logits."""
-    rng = np.random.default_rng(5)
-    logits = rng.normal(0, 3, (trace.exits, trace.samples, classes)).astype(np.float32)
-    fields, scale = parts(trace), None
-    if whole:
-        scale = np.linspace(0.01, 0.03, trace.exits)
-        logits = np.rint(logits / scale[:, None, None]).astype(np.int16)
-    values = logits.astype(np.float64) * (1 if scale is None else scale[:, None, None])
-    sure = np.exp(values) / np.exp(values).sum(-1, keepdims=True)
-    fields["confidence"] = sure.max(-1).astype(np.float32)
-    fields["prediction"] = sure.argmax(-1).astype(np.uint8)
-    return fields | {"logits": logits, "logit_scale": scale}
-
-
 @pytest.mark.parametrize("whole", [False, True])
 def test_logits_survive(tmp_path, whole):
-    trace = ExitTrace(**with_logits(make_trace(samples=40), whole))
+    trace = with_logits(samples=40, whole=whole)
     save_trace(trace, tmp_path / "trace.npz")
     again = load_trace(tmp_path / "trace.npz")
     assert again.logits.dtype == trace.logits.dtype == (np.int16 if whole else np.float32)
@@ -237,20 +226,20 @@ def test_a_trace_without_logits_says_so():
     ],
 )
 def test_logits_that_contradict_the_trace(changes, problem):
-    fields = with_logits(make_trace())
+    fields = all_parts(with_logits())
     with pytest.raises(TraceError, match=problem):
         ExitTrace(**{**fields, **changes(fields)})
 
 
 @pytest.mark.parametrize("scale", [np.zeros(3), np.array([1, -1, 1.0]), np.full(3, np.nan)])
 def test_impossible_logit_scale(scale):
-    fields = with_logits(make_trace(), whole=True)
+    fields = all_parts(with_logits(whole=True))
     with pytest.raises(TraceError, match="must be positive"):
         ExitTrace(**{**fields, "logit_scale": scale})
 
 
 def test_equal_logits_may_be_answered_either_way():
-    fields = with_logits(make_trace(samples=4))
+    fields = all_parts(with_logits(samples=4))
     fields["logits"] = np.zeros((3, 4, 10), np.float32)
     fields["confidence"] = np.full((3, 4), 0.1, np.float32)
     ExitTrace(**fields)

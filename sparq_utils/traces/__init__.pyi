@@ -1,3 +1,4 @@
+from .company import fit_company, in_company
 from .energy import EnergyConstants, MemoryModel, memory_bytes, power_w, sensitivity
 from .in_time import equal_accuracy, temporal_variant, trade_off
 from .optimum import Objective, Optimum, exact_optimum
@@ -26,6 +27,8 @@ __all__ = [
     "choose_thresholds",
     "equal_accuracy",
     "exact_optimum",
+    "fit_company",
+    "in_company",
     "learn",
     "load_trace",
     "memory_bytes",
