@@ -79,7 +79,7 @@ def images(rows: Mapping[str, Sequence[np.ndarray]], titles: Sequence = ()) -> F
     size = (SIZE[0], 0.3 + SIZE[0] * len(rows) * (1.25 if len(titles) else 1) / columns)
     figure, panels = plt.subplots(len(rows), columns, squeeze=False, figsize=size)
     for r, (name, row) in enumerate(rows.items()):
-        top = max(float(np.max(image)) for image in row) or 1.0
+        top = max(float(np.asarray(image).max()) for image in row) or 1.0
         for c, image in enumerate(row):
             panels[r, c].imshow(image, vmin=0, vmax=top)
         panels[r, 0].set_ylabel(name)
