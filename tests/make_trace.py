@@ -27,6 +27,7 @@ def make_trace(exits: int = 3, samples: int = 500, seed: int = 0, classes: int =
         "neurons": 5_000 * step,
         "weights": 20_000 * step,
         "weight_passes": 80_000 * step,
+        "current_reads": 4_000 * np.ones_like(step),
     }
     fields = {
         "network": "lenet5",

@@ -81,7 +81,7 @@ def test_memory_by_hand():
 
 
 @pytest.mark.parametrize("constants", [*PRESETS, "horowitz"])
-@pytest.mark.parametrize("memory", MEMORY_MODELS)
+@pytest.mark.parametrize("memory", [*MEMORY_MODELS, "step-by-step-currents", "event-driven-exact"])
 @pytest.mark.parametrize("convention", module.CONVENTIONS)
 def test_breakdowns_add_up(constants, memory, convention):
     trace = make_trace()

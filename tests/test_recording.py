@@ -16,7 +16,7 @@ from sparq_utils.networks.quantization import calibrate, quantize_aware, to_int8
 from sparq_utils.networks.recording import record
 from sparq_utils.traces.energy import energy
 from sparq_utils.traces.policies import Thresholds
-from sparq_utils.traces.trace import COUNTS
+from sparq_utils.traces.trace import ADDED_COUNTS, COUNTS
 
 
 def some_images(count=12, shape=(1, 28, 28), seed=0):
@@ -57,7 +57,7 @@ def test_a_recording_answers_as_the_network_does():
     assert np.array_equal(trace.prediction, best.numpy())
     assert np.allclose(trace.confidence, probability.numpy(), atol=1e-6)
     assert np.array_equal(trace.labels, images.labels.numpy())
-    assert set(trace.counts) == set(COUNTS)
+    assert set(trace.counts) == set(COUNTS | ADDED_COUNTS)
     on = trace.measured_on
     assert (on.network, on.variant, on.timesteps, on.encoding) == ("mlp", "snn", 3, "direct")
     assert (on.weight_bits, on.seed, on.data, on.split) == (32, 4, "random bytes", "test")

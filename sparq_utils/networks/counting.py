@@ -63,13 +63,14 @@ class Static:
     lif_updates: int = 0
     weights: int = 0
     weight_passes: int = 0
+    current_reads: int = 0
 
     def __add__(self, other: "Static") -> "Static":
         mine, theirs = vars(self), vars(other)
         return Static(**{name: mine[name] + theirs[name] for name in mine})
 
 
-REPEATED = ("macs", "lif_updates", "weight_passes")
+REPEATED = ("macs", "lif_updates", "weight_passes", "current_reads")
 """The static counts that are paid again at every timestep a layer runs."""
 
 
@@ -124,7 +125,12 @@ def _rows(network: EarlyExitNetwork, skip_zeros: bool) -> Iterator[_Row]:
         part = (kind, index)
         is_unit = isinstance(layer, UNITS) or layer is outputs.get(part)
         neurons = known[layer][1].numel() if is_unit else 0
-        static = Static(neurons=neurons, lif_updates=neurons * updates)
+        constant = getattr(layer, "constant_input", False)  # the same currents at every step
+        static = Static(
+            neurons=neurons,
+            lif_updates=neurons * updates,
+            current_reads=neurons * updates if constant else 0,
+        )
         synapse = found.get(layer)
         if synapse:
             static += _synapse_counts(synapse, *known[layer], skip_zeros)

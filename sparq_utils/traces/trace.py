@@ -26,6 +26,11 @@ COUNTS = {
 }
 """What each count means. All are per image and cumulative: the cost of leaving at that exit."""
 
+ADDED_COUNTS = {
+    "current_reads": "constant currents of a direct-coded first layer x the timesteps they last",
+}
+"""Counts that traces recorded before they were counted lack."""
+
 ENCODINGS = ("analog", "direct", "rate", "latency")
 
 CLASS_DTYPES = (np.uint8, np.uint16)
@@ -125,7 +130,14 @@ class ExitTrace:
         return np.broadcast_to(self.counts["macs"] + self.counts["acs"], self.confidence.shape)
 
     def count(self, name: str) -> np.ndarray:
-        """One count for every exit and sample: int64 [exits, samples], read-only."""
+        """One count for every exit and sample: int64 [exits, samples], read-only.
+
+        Raises :class:`TraceError` for a count that was added since the trace was recorded.
+        """
+        if name in ADDED_COUNTS and name not in self.counts:
+            if self.measured_on.encoding == "direct":
+                raise TraceError(f"this trace lacks the count '{name}'; record it again")
+            return np.broadcast_to(np.int64(0), self.confidence.shape)
         return np.broadcast_to(self.counts[name], self.confidence.shape)
 
 
@@ -146,8 +158,8 @@ def _problems(trace: ExitTrace) -> list[str]:
     if labels.shape != (samples,) or labels.dtype not in CLASS_DTYPES:
         found.append(f"labels are {labels.dtype} {labels.shape}, expected uint8 or uint16 "
                      f"{(samples,)}")  # fmt: skip
-    if set(trace.counts) != set(COUNTS):
-        odd = sorted(set(trace.counts) ^ set(COUNTS))
+    odd = sorted((set(trace.counts) ^ set(COUNTS)) - set(ADDED_COUNTS))
+    if odd:
         found.append(f"counts missing or unknown: {', '.join(odd)}")
     for name, count in trace.counts.items():
         if count.dtype != np.int64 or count.shape not in {(exits, samples), (exits, 1)}:
