@@ -1,17 +1,23 @@
 from .company import fit_company, in_company
 from .energy import EnergyConstants, MemoryModel, memory_bytes, power_w, sensitivity
+from .energy_models import ENERGY_MODELS
+from .hierarchy import Hierarchy
 from .in_time import equal_accuracy, temporal_variant, trade_off
 from .optimum import Objective, Optimum, exact_optimum
 from .policies import BIN_EDGES, LastExit, Oracle, Policy, Table, Thresholds, outcome
 from .qlearning import Learned, Learning, learn
+from .rivals import BreakEven, break_even, spike_rate
 from .sweeps import choose_thresholds, pareto_front, sweep_thresholds
 from .trace import COUNTS, ExitTrace, MeasuredOn, TraceError, load_trace, save_trace
 
 __all__ = [
     "BIN_EDGES",
     "COUNTS",
+    "ENERGY_MODELS",
+    "BreakEven",
     "EnergyConstants",
     "ExitTrace",
+    "Hierarchy",
     "LastExit",
     "Learned",
     "Learning",
@@ -24,6 +30,7 @@ __all__ = [
     "Table",
     "Thresholds",
     "TraceError",
+    "break_even",
     "choose_thresholds",
     "equal_accuracy",
     "exact_optimum",
@@ -37,6 +44,7 @@ __all__ = [
     "power_w",
     "save_trace",
     "sensitivity",
+    "spike_rate",
     "sweep_thresholds",
     "temporal_variant",
     "trade_off",
