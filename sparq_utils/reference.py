@@ -144,7 +144,7 @@ def synapse(layer: Mapping, x: np.ndarray) -> np.ndarray:
     q = np.clip(np.rint(x * (F32(1) / scale)) + zero, 0, 255) - zero
     sums = sum(np.tensordot(w, seen, (1, 2)) for w, seen in taps(layer, q.astype(float)))
     offset = layer["bias"].astype(float) * (F32(1) / unit)  # fused with the addition, unrounded
-    shifted = (sums + offset.reshape(-1, *[1] * (sums.ndim - 1))).astype(F32)
+    shifted = (sums.astype(F32) + offset.reshape(-1, *[1] * (sums.ndim - 1))).astype(F32)
     level = np.rint(shifted * (unit / out_scale)) + out_zero
     current = (np.clip(level, 0, 255) - out_zero).astype(F32) * out_scale
     return np.moveaxis(current, 0, 2)  # [steps, n, out, ...]

@@ -1,0 +1,44 @@
+"""The C compiler: `ziglang`'s clang, which builds for every home, else the system's, for this one."""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
+FLAGS = ("-O2", "-ffreestanding", "-ffp-contract=off", "-fno-sanitize=undefined")
+
+
+class CompilerError(RuntimeError):
+    """No compiler, or one that refuses."""
+
+
+def compiler(target: str | None = None) -> list[str]:
+    """The command of a compiler; `target` names another machine, which takes ziglang.
+
+    Raises :class:`CompilerError` if there is none.
+    """
+    if importlib.util.find_spec("ziglang"):
+        return [sys.executable, "-m", "ziglang", "cc", *(["-target", target] if target else [])]
+    found = None if target else next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+    if found is None:
+        machine = target or "this machine"
+        raise CompilerError(f"no C compiler for {machine}: pip install 'sparq-utils[deploy]'")
+    return [found]
+
+
+def build(source: Path, target: str | None, flags: Sequence[str], output: Path) -> Path:
+    """Compile one C file; gives `output`. Raises :class:`CompilerError` with the first complaint."""
+    command = compiler(target)
+    known = [flag for flag in FLAGS if "ziglang" in command or not flag.startswith("-fno-sanitize")]
+    made = subprocess.run(
+        [*command, *WARNINGS, *known, *flags, "-o", str(output), str(source)],
+        capture_output=True,
+        text=True,
+    )
+    if made.returncode:
+        lines = [line for line in made.stderr.splitlines() if "error" in line] or ["no reason given"]
+        raise CompilerError(f"{source.name} does not compile: {lines[0]}")
+    return output
