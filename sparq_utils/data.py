@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sparq_utils.files import write_whole
+from sparq_utils.files import cache_dir, write_whole
 
 MNIST_FILES = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -95,11 +95,6 @@ def load(name: str) -> Splits:
     except KeyError:
         raise ValueError(f"unknown data set '{name}', expected MNIST or CIFAR-10") from None
     return _split(title, *read())
-
-
-def cache_dir() -> Path:
-    """Where downloads and decoded copies are kept."""
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sparq_utils"
 
 
 def _data_dir() -> Path | None:

@@ -42,6 +42,11 @@ def write_whole(path: str | Path, write: bytes | Callable[[BinaryIO], object]) -
             partial.unlink(missing_ok=True)
 
 
+def cache_dir() -> Path:
+    """Where downloads and decoded copies are kept."""
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sparq_utils"
+
+
 def _sync_folder(folder: Path) -> None:
     """Put a folder's new names on disk, where the system lets a folder be opened."""
     with suppress(OSError):

@@ -1,9 +1,18 @@
-from .graph import to_graph, to_onnx
+from .c_file import c_file, deploy
+from .native import Native, Replies, native
 from .snntorch_twin import SnnTorchNetwork, to_snntorch
+from .toolchain import CompilerError
+from .web import wasm, watched_in
 
 __all__ = [
+    "CompilerError",
+    "Native",
+    "Replies",
     "SnnTorchNetwork",
-    "to_graph",
-    "to_onnx",
+    "c_file",
+    "deploy",
+    "native",
     "to_snntorch",
+    "wasm",
+    "watched_in",
 ]

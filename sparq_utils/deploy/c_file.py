@@ -1,22 +1,24 @@
 """One freestanding C99 file from an INT8 network: constant weights, no allocation, no library."""
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sparq_utils.deploy.plan import Plan, Step, plan
 from sparq_utils.files import write_whole
-from sparq_utils.networks.early_exit import EarlyExitNetwork
-from sparq_utils.networks.int8 import export_int8
+
+if TYPE_CHECKING:
+    from sparq_utils.networks.early_exit import EarlyExitNetwork
 
 F32 = np.float32
 KERNELS = Path(__file__).with_name("kernels.c")
 
 
 def deploy(
-    network: EarlyExitNetwork | Mapping,
+    network: "EarlyExitNetwork | Mapping",
     folder: str | Path,
     company: np.ndarray | None = None,
     whole: bool = False,
@@ -41,7 +43,7 @@ def deploy(
 
 
 def c_file(
-    network: EarlyExitNetwork | Mapping, company: np.ndarray | None = None, whole: bool = False
+    network: "EarlyExitNetwork | Mapping", company: np.ndarray | None = None, whole: bool = False
 ) -> tuple[str, str]:
     """The header and the C file of :func:`deploy`, as text."""
     described = described_as(network)
@@ -49,14 +51,21 @@ def c_file(
     if company is not None:
         company = np.tril(np.asarray(company, F32))
         if company.shape != (made.exits, made.exits) or not np.isfinite(company).all():
-            raise ValueError(f"company weights {company.shape}, expected [{made.exits}, exits]")
+            raise ValueError(
+                f"company weights {company.shape}, expected [{made.exits}, {made.exits}] numbers"
+            )
         if whole:
             raise ValueError("company weighs in fractions: without whole=True")
     return _header(made, whole), "\n".join(_code(made, company, whole))
 
 
-def described_as(network: EarlyExitNetwork | Mapping) -> Mapping:
-    return network if isinstance(network, Mapping) else export_int8(network)
+def described_as(network: "EarlyExitNetwork | Mapping") -> Mapping:
+    """A network as plain data; torch is only needed for one that is none yet."""
+    if isinstance(network, Mapping):
+        return network
+    from sparq_utils.networks.int8 import export_int8
+
+    return export_int8(network)
 
 
 def _header(made: Plan, whole: bool) -> str:
@@ -66,7 +75,7 @@ def _header(made: Plan, whole: bool) -> str:
     unit = ", in 1/65536" if whole else ""
     logits = "int32_t" if whole else "float"
     return f"""\
-/* {made.name}: an INT8 network with {made.exits} exits that answers as soon as it is sure enough. */
+/* {made.name}: an INT8 network with {made.exits} exits, which answers once it is sure enough. */
 #ifndef SPARQ_{made.name.upper()}_H
 #define SPARQ_{made.name.upper()}_H
 
@@ -83,7 +92,7 @@ typedef struct {{
 }} answer_t;
 
 /* Classify an image. It leaves at the first exit whose confidence reaches that exit's threshold
-   ({made.exits - 1} of them{unit}), at the last one in any case. Not reentrant: its memory is static. */
+   ({made.exits - 1} of them{unit}), else at the last. Not reentrant: its memory is static. */
 void classify(const uint8_t *image, const {number} *thresholds, answer_t *answer);
 
 #endif
@@ -108,7 +117,8 @@ def _code(made: Plan, company: np.ndarray | None, whole: bool) -> Iterator[str]:
         yield f"#define WHOLE\n#define DECAYS {_decays(made)}"
     if company is not None:
         yield "#define COMPANY"
-        yield _array("float", "company[EXITS][EXITS]", [_real(w) for w in company.ravel()], nested=made.exits)
+        rows = ["{" + ", ".join(map(_real, row)) + "}" for row in company]
+        yield _array("float", "company[EXITS][EXITS]", rows)
     yield "\n" + KERNELS.read_text(encoding="utf-8")
     yield "/* ---- The network, layer by layer " + "-" * 66 + " */\n"
     yield f"static int32_t arena[{max(made.arena, 1)}];\n"
@@ -117,9 +127,8 @@ def _code(made: Plan, company: np.ndarray | None, whole: bool) -> Iterator[str]:
         yield "static uint8_t pixels[IMAGE_BYTES];\n"
     for step in made.steps:
         yield from _layer(made, step, whole)
-    watched = [step for step in made.steps if step.neurons is not None]
-    yield from _watching(made, watched)
-    yield from _classify(made, watched, whole)
+    yield from _watching(made)
+    yield from _classify(made, whole)
 
 
 def _layer(made: Plan, step: Step, whole: bool) -> Iterator[str]:
@@ -137,7 +146,8 @@ def _layer(made: Plan, step: Step, whole: bool) -> Iterator[str]:
     yield from _constants(made, step, whole)
     end = "" if step.neurons else ", int exit, THRESHOLD threshold, answer_t *answer"
     end = end.replace("THRESHOLD", "uint32_t" if whole else "float")
-    yield f"LAYER {'void' if step.neurons else 'int'} {step.name}(const void *x, int32_t *sums{end})\n{{"
+    kind = "void" if step.neurons else "int"
+    yield f"LAYER {kind} {step.name}(const void *x, int32_t *sums{end})\n{{"
     yield f"    static const shape s = {{{numbers}}};"
     yield f"    clear(sums, {step.size});"
     works = "convolve" if step.kind == "conv" else "connect"
@@ -264,17 +274,35 @@ def _decays(made: Plan) -> int:
     return int(np.ceil(np.log2(12 * made.timesteps / unit)))
 
 
-def _watching(made: Plan, watched: list[Step]) -> Iterator[str]:
+def watched_layers(network: Mapping) -> list[dict]:
+    """What :func:`sparq_utils.deploy.web.watched_in` gives."""
+    return _watched(plan(network))
+
+
+def _watched(made: Plan) -> list[dict]:
+    """Every layer of neurons: its part, shape, and where `watched` keeps what it did."""
+    stride = 1 if made.timesteps == 1 else 4 * -(-made.timesteps // 4)
+    layers, start = [], 0
+    for step in made.steps:
+        if step.neurons is not None:
+            layers.append({"part": step.part, "name": step.name, "shape": list(step.shape[3:6]),
+                           "start": start, "stride": stride, "steps": made.timesteps})  # fmt: skip
+            start += step.outputs * stride
+    return layers
+
+
+def _watching(made: Plan) -> Iterator[str]:
     """For a page that shows what happens: every layer's spikes, every exit's answer."""
-    sizes = [step.outputs * (1 if made.timesteps == 1 else 4 * -(-made.timesteps // 4)) for step in watched]
-    starts = np.cumsum([0, *sizes])
+    last = _watched(made)[-1]
+    size = last["start"] + int(np.prod(last["shape"])) * last["stride"]
     yield f"""\
 #ifdef WATCHED
-uint8_t watched[{starts[-1]}]; /* spikes [layer][neuron][step], channels last */
+uint8_t watched[{size}]; /* spikes of all steps, layer by layer */
 answer_t answers[EXITS];
 uint32_t spent[EXITS][2]; /* additions and multiplications until there */
 #define WATCH(from, to, size) \\
-    for (int i = 0; i < (size); i++) watched[(to) + i] = ((const uint8_t *)(from))[i]
+    for (int i = 0; i < (size); i++) \\
+        watched[(to) + i] = ((const uint8_t *)(from))[i]
 #define NOTE(exit) \\
     (answers[exit] = *answer, spent[exit][0] = additions, spent[exit][1] = multiplications)
 #else
@@ -282,10 +310,9 @@ uint32_t spent[EXITS][2]; /* additions and multiplications until there */
 #define NOTE(exit) ((void)0)
 #endif
 """
-    made.watched = {step.name: (int(start), size) for step, start, size in zip(watched, starts, sizes, strict=False)}
 
 
-def _classify(made: Plan, watched: list[Step], whole: bool) -> Iterator[str]:
+def _classify(made: Plan, whole: bool) -> Iterator[str]:
     """The function that a program calls."""
     number = "uint32_t" if whole else "float"
     yield f"void classify(const uint8_t *image, const {number} *thresholds, answer_t *answer)\n{{"
@@ -293,23 +320,26 @@ def _classify(made: Plan, watched: list[Step], whole: bool) -> Iterator[str]:
     if made.exits == 1:
         yield "    (void)thresholds;"
     if made.pixels is not None:
-        yield "    for (int i = 0; i < IMAGE_BYTES; i++)\n        pixels[i] = pixel_level[image[i]];"
+        yield "    for (int i = 0; i < IMAGE_BYTES; i++)"
+        yield "        pixels[i] = pixel_level[image[i]];"
     image = "image" if made.pixels is None else "pixels"
     exit_ = 0
+    watched = {layer["name"]: layer for layer in _watched(made)}
     for step in made.steps:
         source = image if step.source is None else f"arena + {step.source}"
         call = f"{step.name}({source}, arena + {step.target}"
         if step.kind == "avgpool" or step.neurons:
             yield f"    {call});"
         elif exit_ < made.exits - 1:
-            yield f"    int sure{exit_} = {call}, {exit_}, thresholds[{exit_}], answer);\n    NOTE({exit_});"
-            yield f"    if (sure{exit_})\n        return;"
+            yield f"    int sure{exit_} = {call}, {exit_}, thresholds[{exit_}], answer);"
+            yield f"    NOTE({exit_});\n    if (sure{exit_})\n        return;"
         else:
             yield f"    (void){call}, {exit_}, 0, answer);\n    NOTE({exit_});"
         exit_ += step.neurons is None and step.kind != "avgpool"
-        if step in watched:
-            start, size = made.watched[step.name]
-            yield f"    WATCH(arena + {step.target}, {start}, {size});"
+        if step.name in watched:
+            seen = watched[step.name]
+            size = step.outputs * seen["stride"]
+            yield f"    WATCH(arena + {step.target}, {seen['start']}, {size});"
     yield "}\n"
 
 
@@ -319,11 +349,8 @@ def _real(value: float) -> str:
     return (text if set(text) & set(".en") else f"{text}.0") + "f"
 
 
-def _array(kind: str, name: str, values, nested: int = 0) -> str:
-    """A constant array, wrapped."""
-    values = [str(value if isinstance(value, str) else int(value)) for value in values]
-    if nested:
-        rows = [values[at : at + nested] for at in range(0, len(values), nested)]
-        values = ["{" + ", ".join(row) + "}" for row in rows]
-    lines = textwrap.fill(", ".join(values), 100, initial_indent="    ", subsequent_indent="    ")
+def _array(kind: str, name: str, values: Iterable) -> str:
+    """A constant array, wrapped; its values whole numbers, or text."""
+    text = ", ".join(value if isinstance(value, str) else str(int(value)) for value in values)
+    lines = textwrap.fill(text, 100, initial_indent="    ", subsequent_indent="    ")
     return f"static const {kind} {name} = {{\n{lines}}};"

@@ -235,6 +235,15 @@ GENERAL void unpack(int how, const int32_t *sums, int neuron, int32_t *steps)
 
 typedef struct { int32_t positions, outputs, padded; } layout; /* of sums: [positions][padded] */
 
+/* Neurons take their turn from the first to the last where they leave less than the sums were, and
+   from the last to the first where they leave more, so that no sum is overwritten unread. */
+#define BACKWARDS(how) ((how) == BYTES && STEPS > 1)
+#define FOR_EACH_NEURON(how, l, p, o)                                                              \
+    for (int p = BACKWARDS(how) ? l->positions - 1 : 0; BACKWARDS(how) ? p >= 0 : p < l->positions; \
+         p += BACKWARDS(how) ? -1 : 1)                                                             \
+        for (int o = BACKWARDS(how) ? l->outputs - 1 : 0; BACKWARDS(how) ? o >= 0 : o < l->outputs; \
+             o += BACKWARDS(how) ? -1 : 1)
+
 #ifndef WHOLE
 
 /* ---- Eight bits: what a sum is as a current, as FBGEMM's kernels round ------------------------ */
@@ -274,22 +283,22 @@ GENERAL float current(int32_t sum, float bias, const rounding *r)
     return (float)(level(sum, bias, r) - r->zero) * r->scale;
 }
 
-/* ---- Neurons: what they say takes the place of the sums, from the first to the last ----------- */
+/* ---- Neurons: what they say takes the place of the sums --------------------------------------- */
 
 /* Where a neuron sees one sum alone, what it does is a table over the 256 levels: its spikes under
    a current that lasts, or, with a single step, one of a few levels. */
 GENERAL void look_up(int how, int32_t *sums, const float *bias, const rounding *r,
                      const feature *table, const layout *l)
 {
-    feature *to = (feature *)sums;
-    for (int p = 0; p < l->positions; p++)
-        for (int o = 0; o < l->outputs; o++) {
-            int32_t steps[ROOM];
-            unpack(how, sums, p * l->padded + o, steps);
-            const feature *entry = table + level(steps[0], bias[o], r) * WORDS;
-            for (int word = 0; word < WORDS; word++)
-                *to++ = entry[word];
-        }
+    FOR_EACH_NEURON(how, l, p, o)
+    {
+        int32_t steps[ROOM];
+        unpack(how, sums, p * l->padded + o, steps);
+        const feature *entry = table + level(steps[0], bias[o], r) * WORDS;
+        feature *to = (feature *)sums + (p * l->outputs + o) * WORDS;
+        for (int word = 0; word < WORDS; word++)
+            to[word] = entry[word];
+    }
 }
 
 #if STEPS > 1
@@ -299,24 +308,23 @@ typedef struct { float threshold, beta, start; } neuron;
 GENERAL void fire(int how, int32_t *sums, const float *bias, const rounding *r, const neuron *n,
                   const layout *l)
 {
-    feature *to = (feature *)sums;
-    for (int p = 0, at = 0; p < l->positions; p++)
-        for (int o = 0; o < l->outputs; o++, at++) {
-            int32_t steps[ROOM];
-            unpack(how, sums, at, steps);
-            feature spikes[WORDS] = {0};
-            float potential = n->start;
-            int fired = 0;
-            for (int step = 0; step < STEPS; step++) {
-                potential = n->beta * potential + current(steps[step], bias[o], r);
-                if (fired)
-                    potential -= n->threshold;
-                fired = potential > n->threshold;
-                spikes[step / 4] |= (feature)fired << step % 4 * 8;
-            }
-            for (int word = 0; word < WORDS; word++)
-                *to++ = spikes[word];
+    FOR_EACH_NEURON(how, l, p, o)
+    {
+        int32_t steps[ROOM];
+        feature spikes[WORDS] = {0}, *to = (feature *)sums + (p * l->outputs + o) * WORDS;
+        float potential = n->start;
+        int fired = 0;
+        unpack(how, sums, p * l->outputs + o, steps);
+        for (int step = 0; step < STEPS; step++) {
+            potential = n->beta * potential + current(steps[step], bias[o], r);
+            if (fired)
+                potential -= n->threshold;
+            fired = potential > n->threshold;
+            spikes[step / 4] |= (feature)fired << step % 4 * 8;
         }
+        for (int word = 0; word < WORDS; word++)
+            to[word] = spikes[word];
+    }
 }
 #endif
 
@@ -380,37 +388,35 @@ typedef struct { int32_t threshold, start; } neuron;
 
 GENERAL void fire(int how, int32_t *sums, const int32_t *bias, const neuron *n, const layout *l)
 {
-    feature *to = (feature *)sums;
-    for (int p = 0, at = 0; p < l->positions; p++)
-        for (int o = 0; o < l->outputs; o++, at++) {
-            int32_t steps[ROOM], potential = n->start;
-            unpack(how, sums, at, steps);
-            feature spikes[WORDS] = {0};
-            for (int step = 0; step < STEPS; step++) {
-                potential += steps[step] + bias[o];
-                if (potential > n->threshold) {
-                    spikes[step / 4] |= (feature)1 << step % 4 * 8;
-                    potential -= n->threshold; /* counts from the next step on */
-                }
+    FOR_EACH_NEURON(how, l, p, o)
+    {
+        int32_t steps[ROOM], potential = n->start;
+        feature spikes[WORDS] = {0}, *to = (feature *)sums + (p * l->outputs + o) * WORDS;
+        unpack(how, sums, p * l->outputs + o, steps);
+        for (int step = 0; step < STEPS; step++) {
+            potential += steps[step] + bias[o];
+            if (potential > n->threshold) {
+                spikes[step / 4] |= (feature)1 << step % 4 * 8;
+                potential -= n->threshold; /* counts from the next step on */
             }
-            for (int word = 0; word < WORDS; word++)
-                *to++ = spikes[word];
         }
+        for (int word = 0; word < WORDS; word++)
+            to[word] = spikes[word];
+    }
 }
 #else
 /* The level of a sum: how many of a few bounds it reaches. */
 GENERAL void fire(int how, int32_t *sums, const int32_t *bias, const int32_t *bounds, int levels,
                   const layout *l)
 {
-    feature *to = (feature *)sums;
-    for (int p = 0; p < l->positions; p++)
-        for (int o = 0; o < l->outputs; o++) {
-            int32_t sum, reached = 0;
-            unpack(how, sums, p * l->padded + o, &sum);
-            while (reached < levels && sum + bias[o] >= bounds[reached])
-                reached++;
-            *to++ = (feature)reached;
-        }
+    FOR_EACH_NEURON(how, l, p, o)
+    {
+        int32_t sum, reached = 0;
+        unpack(how, sums, p * l->padded + o, &sum);
+        while (reached < levels && sum + bias[o] >= bounds[reached])
+            reached++;
+        ((feature *)sums)[p * l->outputs + o] = (feature)reached;
+    }
 }
 #endif
 

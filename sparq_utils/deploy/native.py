@@ -6,13 +6,16 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sparq_utils.data import cache_dir
 from sparq_utils.deploy.c_file import deploy, described_as
 from sparq_utils.deploy.toolchain import build, compiler
-from sparq_utils.networks.early_exit import EarlyExitNetwork
+from sparq_utils.files import cache_dir
+
+if TYPE_CHECKING:
+    from sparq_utils.networks.early_exit import EarlyExitNetwork
 
 WHOLE_ONE = 65536
 """What a probability of 1 is in a file of whole numbers."""
@@ -20,8 +23,10 @@ WHOLE_ONE = 65536
 
 @dataclass(frozen=True)
 class Replies:
-    """What the C file answers to images: `exit` and `prediction` int64 [N], `confidence` float64
-    [N] in [0, 1], `logits` float64 [N, classes] (of a file of whole numbers, in its own units).
+    """What the C file answers to images.
+
+    `exit` and `prediction` int64 [N], `confidence` float64 [N] in [0, 1], `logits` float64 [N,
+    classes] (those of a file of whole numbers in its own units).
     """
 
     exit: np.ndarray
@@ -45,7 +50,10 @@ class Native:
                 ("exit", ctypes.c_int32),
                 ("prediction", ctypes.c_int32),
                 ("confidence", real),
-                ("logits", (ctypes.c_int32 if whole else ctypes.c_float) * len(heads[-1]["weight"])),
+                (
+                    "logits",
+                    (ctypes.c_int32 if whole else ctypes.c_float) * len(heads[-1]["weight"]),
+                ),
             )
 
         self._answer, self._thresholds = Answer, real * max(self.exits - 1, 1)
@@ -97,13 +105,14 @@ def replies(answers: Sequence, whole: bool) -> Replies:
     return Replies(
         exit=np.array([answer.exit for answer in answers], np.int64),
         prediction=np.array([answer.prediction for answer in answers], np.int64),
-        confidence=np.array([answer.confidence for answer in answers]) / (WHOLE_ONE if whole else 1),
+        confidence=np.array([answer.confidence for answer in answers])
+        / (WHOLE_ONE if whole else 1),
         logits=np.array([list(answer.logits) for answer in answers], float),
     )
 
 
 def native(
-    network: EarlyExitNetwork | Mapping,
+    network: "EarlyExitNetwork | Mapping",
     company: np.ndarray | None = None,
     whole: bool = False,
     dense: bool = False,
@@ -117,7 +126,7 @@ def native(
     folder = cache_dir() / "native"
     folder.mkdir(parents=True, exist_ok=True)
     source = deploy(described, folder / f"building-{os.getpid()}", company, whole)
-    flags = ["-shared", "-fPIC", *(["-DDENSE"] if dense else [])]
+    flags = ["-shared", "-fPIC", "-nostdlib", *(["-DDENSE"] if dense else [])]
     told = [source.read_text("utf-8"), source.with_suffix(".h").read_text("utf-8")]
     key = hashlib.sha256("\0".join([*told, *compiler(), *flags]).encode()).hexdigest()[:24]
     library = folder / f"{described['name']}-{key}.so"

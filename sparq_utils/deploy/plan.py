@@ -156,7 +156,7 @@ def _synapse(
         shape = (*shape[:5], weights.shape[-1], *shape[6:])
     _check_range(name, layer, weight, flow.most)
     positions = shape[3] * shape[4]
-    size = -(-positions * shape[5] * room // 2)
+    size = max(-(-positions * shape[5] * room // 2), _words(made, positions * len(weight)))
     target = _place(made, size, [flow, kept])
     step = Step(part, name, layer["kind"], shape, layer, neurons, how, weights, size)
     step.source, step.target = flow.place, target

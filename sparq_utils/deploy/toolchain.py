@@ -1,4 +1,4 @@
-"""The C compiler: `ziglang`'s clang, which builds for every home, else the system's, for this one."""
+"""The C compiler: `ziglang`, which builds for every home, or the system's, for this one."""
 
 import importlib.util
 import shutil
@@ -30,15 +30,18 @@ def compiler(target: str | None = None) -> list[str]:
 
 
 def build(source: Path, target: str | None, flags: Sequence[str], output: Path) -> Path:
-    """Compile one C file; gives `output`. Raises :class:`CompilerError` with the first complaint."""
-    command = compiler(target)
-    known = [flag for flag in FLAGS if "ziglang" in command or not flag.startswith("-fno-sanitize")]
+    """Compile one C file; gives `output`.
+
+    Raises :class:`CompilerError` with the compiler's first complaint.
+    """
     made = subprocess.run(
-        [*command, *WARNINGS, *known, *flags, "-o", str(output), str(source)],
+        [*compiler(target), *WARNINGS, *FLAGS, *flags, "-o", str(output), str(source)],
         capture_output=True,
         text=True,
     )
     if made.returncode:
-        lines = [line for line in made.stderr.splitlines() if "error" in line] or ["no reason given"]
+        lines = [line for line in made.stderr.splitlines() if "error" in line] or [
+            "no reason given"
+        ]
         raise CompilerError(f"{source.name} does not compile: {lines[0]}")
     return output
