@@ -3,14 +3,14 @@ import subprocess
 import sys
 
 import pytest
-from make_trace import make_trace
+from make_trace import make_trace, with_logits
 
 from sparq_utils import __main__ as cli
 from sparq_utils.results import files as results
 from sparq_utils.results.variants import ROWS
 from sparq_utils.traces.trace import save_trace
 
-EXITS = {"ann": 1, "dynamic-ann": 3, "snn": 1, "qsnn": 1, "qdsnn": 3}
+EXITS = {"ann": 1, "dynamic-ann": 3, "snn": 1, "qsnn": 1, "qdsnn": 3, "qann": 1, "qdann": 3}
 
 
 @pytest.fixture
@@ -32,7 +32,8 @@ def recorded(tmp_path, monkeypatch):
     for variant, exits in EXITS.items():
         for split in results.SPLITS if exits > 1 else ("test",):
             analog = variant.endswith("ann")
-            trace = make_trace(
+            make = with_logits if exits > 1 else make_trace
+            trace = make(
                 exits,
                 200,
                 variant=variant,

@@ -7,9 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_trace import make_trace
 
+from sparq_utils.traces.agents import spread_of_agents
+from sparq_utils.traces.energy import energy
 from sparq_utils.traces.optimum import MAX_BINS, Objective, exact_optimum
 from sparq_utils.traces.policies import (
     BIN_EDGES,
+    LastExit,
     Oracle,
     Table,
     Thresholds,
@@ -29,6 +32,7 @@ from sparq_utils.traces.sweeps import (
     pareto_front,
     sweep_thresholds,
     threshold_grid,
+    thresholds_within,
 )
 from sparq_utils.traces.trace import ExitTrace
 
@@ -192,6 +196,44 @@ def test_chosen_thresholds():
     assert choose_thresholds(make_trace(1)) == Thresholds(())
 
 
+def test_thresholds_that_may_lose_from_another_accuracy():
+    trace = make_trace(samples=2_000)
+    sweep = sweep_thresholds(trace)
+    chosen = outcome(trace, choose_thresholds(trace, 0.01, against=0.6).leaving(trace))
+    assert chosen.accuracy >= 0.59 - 1e-9
+    assert chosen.mean_counts["synaptic_ops"] == sweep.cost[sweep.accuracy >= 0.59 - 1e-9].min()
+
+
+def test_thresholds_within_a_budget():
+    trace = make_trace(samples=2_000)
+    sweep = sweep_thresholds(trace)
+    for budget in np.quantile(sweep.cost, (0.1, 0.5, 0.9)):
+        found = outcome(trace, thresholds_within(trace, budget).leaving(trace))
+        affordable = sweep.cost <= budget
+        assert found.accuracy == sweep.accuracy[affordable].max()
+        equal = affordable & (sweep.accuracy == found.accuracy)
+        assert found.mean_counts["synaptic_ops"] == sweep.cost[equal].min()
+    cheapest = outcome(trace, thresholds_within(trace, 1.0).leaving(trace))
+    assert cheapest.mean_counts["synaptic_ops"] == sweep.cost.min()
+    assert thresholds_within(make_trace(1), 1.0) == Thresholds(())
+
+
+def test_never_leaving_early():
+    trace = make_trace(4, 7)
+    assert LastExit().leaving(trace).tolist() == [3] * 7
+
+
+def test_policies_in_words_and_as_numbers():
+    thresholds = Thresholds([0.6, 0.7])
+    assert (str(thresholds), list(thresholds), len(thresholds)) == (
+        "thresholds 0.6/0.7",
+        [0.6, 0.7],
+        2,
+    )
+    assert thresholds == Thresholds(np.array([0.6, 0.7]))
+    assert str(Table(np.ones((3, 13), bool))) == "table over 3 exits and 13 confidence bins"
+
+
 def test_oracle():
     trace = make_trace()
     leaving = Oracle().leaving(trace)
@@ -234,10 +276,22 @@ def test_reward_by_hand():
     assert objective.mean_reward(trace, np.array([1, 2])) == pytest.approx((0.9 * 1.15 + 0.81) / 2)
 
 
-@pytest.mark.parametrize("wrong", [{"gamma": 0}, {"gamma": 1.1}, {"alpha": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"gamma": 0}, {"gamma": 1.1}, {"alpha": -1}, {"saves": "seconds"}]
+)
 def test_impossible_objective(wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
+    with pytest.raises(ValueError, match=next(iter(wrong)).replace("saves", "savings")):
         Objective(**wrong)
+
+
+def test_savings_are_joules_or_operations():
+    trace = make_trace(samples=50)
+    joules = energy(trace).total.mean(axis=1)
+    operations = trace.synaptic_ops.mean(axis=1)
+    np.testing.assert_allclose(Objective().savings(trace), 1 - joules / joules[-1])
+    saved = Objective(saves="operations").savings(trace)
+    np.testing.assert_allclose(saved, 1 - operations / operations[-1])
+    assert (saved != Objective().savings(trace))[:-1].all()
 
 
 @pytest.mark.parametrize("costs", [(1, 2), (2, 1, 3), (0, 0, 0), (-1, 1, 2), (1, np.nan, 2)])
@@ -315,6 +369,29 @@ def test_updates_by_hand():
     assert all(table[0, 0, LEAVE] == 0 for table in q)
     assert np.isnan(learned.q[1, 0, CONTINUE])
     assert learned.visits.tolist() == [[[3, 0]], [[0, 3]]]
+
+
+def test_the_returned_table_is_the_best_of_those_met():
+    learned = learn(make_trace(), np.random.default_rng(0), learning=Learning(record_every=10))
+    met = {snapshot.mean_reward for snapshot in learned.history}
+    assert learned.mean_reward == max(met)
+    tables = {(s.q[..., LEAVE] > s.q[..., CONTINUE]).tobytes() for s in learned.history}
+    assert learned.tables == len(tables) > 1
+
+
+def test_agents_differ_by_chance_alone():
+    validation, test = make_trace(seed=1, samples=400), make_trace(seed=2, samples=300)
+    learning = Learning(episodes=600, minimum_episodes=100, patience=200)
+    frame = spread_of_agents(validation, test, 4, learning=learning)
+    assert len(frame) == 4 and frame["reward"].nunique() > 1
+    agent = learn(validation, np.random.default_rng(2), learning=learning)
+    leaving = agent.policy.leaving(test)
+    row = frame.loc[2]
+    assert row["accuracy"] == outcome(test, leaving).accuracy
+    assert row["energy_j"] == pytest.approx(energy(test).total[leaving, np.arange(300)].mean())
+    assert (row["reward"], row["tables"]) == (agent.mean_reward, agent.tables)
+    with pytest.raises(ValueError, match="at least 1"):
+        spread_of_agents(validation, test, 0)
 
 
 def test_next_state_has_its_own_confidence():

@@ -1,43 +1,55 @@
 import json
+from dataclasses import replace
+from math import ceil, log2
 from pathlib import Path
 
 import numpy as np
 import pytest
-from make_trace import make_trace
+from make_trace import make_trace, with_logits
 
 from sparq_utils.results import files as results
 from sparq_utils.results import rows as measured
 from sparq_utils.results.files import ResultsError
-from sparq_utils.results.variants import ROWS
-from sparq_utils.traces.energy import PAPER, energy
+from sparq_utils.results.variants import ROWS, Variant
+from sparq_utils.traces.company import fit_company, in_company
+from sparq_utils.traces.energy import MEMORY_MODELS, PAPER, PRESETS, energy
 from sparq_utils.traces.optimum import exact_optimum
 from sparq_utils.traces.policies import Thresholds, outcome
 from sparq_utils.traces.qlearning import learn
-from sparq_utils.traces.sweeps import choose_thresholds
+from sparq_utils.traces.sweeps import choose_thresholds, thresholds_within
 from sparq_utils.traces.trace import TraceError, save_trace
 
-EXITS = {"ann": 1, "dynamic-ann": 3, "snn": 1, "snn-rate": 1, "qsnn": 1, "qdsnn": 3}
-STEPS = {"ann": 1, "dynamic-ann": 1, "snn": 32, "snn-rate": 32, "qsnn": 4, "qdsnn": 4}
+EXITS = {
+    **{"ann": 1, "dynamic-ann": 3, "snn": 1, "snn-rate": 1, "qsnn": 1, "qdsnn": 3},
+    **{"qann": 1, "qdann": 3},
+}
+STEPS = {
+    **{"ann": 1, "dynamic-ann": 1, "snn": 32, "snn-rate": 32, "qsnn": 4, "qdsnn": 4},
+    **{"qann": 1, "qdann": 1},
+}
 SAMPLES = {"validation": 400, "test": 300}
 KEYS = {
     "experiment", "variant", "accuracy", "accuracy_std", "n_seeds", "synaptic_ops", "spikes",
     "lif_updates", "energy_j", "energy_parts_j", "timesteps", "exit_shares", "encoding", "data",
+    "answer", "policy", "weight_bits", "levels", "counts", "constants", "memory",
 }  # fmt: skip
 
 
 def record(variant, split, seed, experiment="lenet-mnist", **changes):
-    analog = variant in ("ann", "dynamic-ann")
+    analog = variant.endswith("ann")
     fields = {
         "variant": variant,
         "timesteps": STEPS[variant],
         "encoding": "analog" if analog else "rate" if variant == "snn-rate" else "direct",
         "weight_bits": 8 if variant.startswith("q") else 32,
         "split": split,
+        "levels": 4 if variant in ("qann", "qdann") else None,
         **changes,
     }
     # every file another seed, or a test could not tell validation from test
     mixed = 100 * seed + 10 * list(EXITS).index(variant) + (split == "test")
-    trace = make_trace(EXITS[variant], SAMPLES[split], mixed, **fields)
+    make = with_logits if EXITS[variant] > 1 else make_trace
+    trace = make(EXITS[variant], SAMPLES[split], mixed, **fields)
     save_trace(trace, results.trace_path(experiment, variant, split, seed))
     return trace
 
@@ -81,6 +93,10 @@ def test_rows_are_json_with_all_keys(recorded):
         assert len(row["exit_shares"]) == EXITS[ROWS[row["variant"]].trace]
         assert row["timesteps"] == STEPS[ROWS[row["variant"]].trace]
         assert row["data"] == "MNIST, 300 test images (synthetic)"
+        assert row["answer"] == ("company" if "company" in row["variant"] else "alone")
+        assert set(row["policy"]) == {"chosen", "thresholds"} and row["policy"]["chosen"]
+        learned = row["variant"] in ("qdsnn-q", "qdsnn-optimal")
+        assert (row["policy"]["thresholds"] is None) == learned
 
 
 @pytest.mark.parametrize("variant", ROWS)
@@ -89,10 +105,24 @@ def test_rows_choose_on_validation_and_report_on_test(recorded, variant):
     found, joules = [], []
     for seed in (0, 1, 12):
         validation, test = (recorded[ROWS[variant].trace, split, seed] for split in SAMPLES)
-        if variant == "dynamic-ann":
-            leaving = choose_thresholds(validation, 0.0).leaving(test)
-        elif variant == "qdsnn-0.6-0.7":
+        if "-company-" in variant:
+            weights, alone = fit_company(validation), validation
+            validation, test = in_company(validation, weights), in_company(test, weights)
+            joules_seen = energy(validation).total
+        if variant.endswith("0.6-0.7"):
             leaving = Thresholds((0.6, 0.7)).leaving(test)
+        elif variant.endswith("company-best"):
+            leaving = choose_thresholds(validation, cost=joules_seen).leaving(test)
+        elif variant.endswith("company-half"):
+            full = alone.correct[-1].mean()
+            leaving = choose_thresholds(validation, 0.005, joules_seen, against=full).leaving(test)
+        elif variant == "qdsnn-matched":
+            table = learn(validation, np.random.default_rng(seed)).policy.leaving(validation)
+            budget = energy(validation).total[table, np.arange(400)].mean()
+            priced = energy(validation).total
+            leaving = thresholds_within(validation, budget, priced).leaving(test)
+        elif variant == "dynamic-ann":
+            leaving = choose_thresholds(validation, 0.0).leaving(test)
         elif variant == "qdsnn-0.2-0.4":
             leaving = Thresholds((0.2, 0.4)).leaving(test)
         elif variant == "qdsnn-q":
@@ -121,6 +151,82 @@ def test_constants_memory_and_variants_reach_the_rows(recorded):
     assert priced(constants="horowitz")["lif"] > priced()["lif"]
     rate = measured.as_dicts(variants=["snn-rate"])[0]
     assert (rate["variant"], rate["encoding"]) == ("snn-rate", "rate")
+
+
+def by_hand(row):
+    """A row's energy in joules, computed again from what its JSON says."""
+    price, model, count = PRESETS[row["constants"]], MEMORY_MODELS[row["memory"]], row["counts"]
+    fetched = {
+        "once": count["weights"],
+        "timestep": count["weight_passes"],
+        "event": count["macs"] + count["acs"],
+    }[model.weights]
+    bits = fetched * row["weight_bits"]
+    if row["encoding"] == "analog":
+        few = row["levels"]
+        each = model.activation_bits if few is None else ceil(log2(few + 1))
+        bits += 2 * each * count["neurons"]
+    else:
+        state = model.state_bits if model.state == "memory" else 0
+        bits += 2 * (1 + state) * count["lif_updates"]
+    return {
+        "synaptic": count["macs"] * price.mac_j + count["acs"] * price.ac_j,
+        "lif": count["lif_updates"] * (price.decay_j + price.compare_j),
+        "memory": bits / 8 * price.byte_j,
+    }
+
+
+@pytest.mark.parametrize("constants", ["paper", "horowitz"])
+@pytest.mark.parametrize("memory", MEMORY_MODELS)
+def test_every_energy_can_be_computed_again_from_the_json(recorded, constants, memory):
+    table = json.loads(json.dumps(measured.as_dicts(constants=constants, memory=memory)))
+    for row in table:
+        assert by_hand(row) == pytest.approx(row["energy_parts_j"], rel=1e-9)
+        assert row["energy_j"] == pytest.approx(sum(by_hand(row).values()), rel=1e-9)
+        assert row["synaptic_ops"] == pytest.approx(row["counts"]["macs"] + row["counts"]["acs"])
+
+
+def test_thresholds_of_every_seed_are_told(recorded):
+    rows = {row["variant"]: row for row in measured.as_dicts()}
+    assert rows["qdsnn-0.6-0.7"]["policy"]["thresholds"] == [[0.6, 0.7]] * 3
+    assert rows["qsnn"]["policy"]["thresholds"] == [[], [], []]
+    for seed, told in zip((0, 1, 12), rows["dynamic-ann"]["policy"]["thresholds"], strict=True):
+        chosen = choose_thresholds(recorded["dynamic-ann", "validation", seed], 0.0)
+        assert told == list(chosen)
+
+
+def test_what_no_seed_has_is_left_out(recorded):
+    for seed in (0, 1, 12):
+        for split in SAMPLES:
+            results.trace_path("lenet-mnist", "qdann", split, seed).unlink()
+            path = results.trace_path("lenet-mnist", "qdsnn", split, seed)
+            old = recorded["qdsnn", split, seed]
+            save_trace(replace(old, logits=None, logit_scale=None), path)
+    there = [row["variant"] for row in measured.as_dicts()]
+    assert there == [name for name in ROWS if "company" not in name and "qdann" not in name]
+    found, missing = measured.collect()
+    assert ("lenet-mnist", "qdsnn-0.6-0.7") in found
+    assert ("lenet-mnist", "qdsnn-company-best") in missing
+    with pytest.raises(ResultsError, match="keeps no logits"):
+        measured.row("lenet-mnist", "qdsnn-company-best")
+    with pytest.raises(ResultsError, match=r"qdann-test\.npz"):
+        measured.as_dicts(["lenet-mnist"], variants=["qdann-0.6-0.7"])
+
+
+def test_logits_of_some_seeds_alone_are_not_left_out_in_silence(recorded):
+    old = recorded["qdsnn", "test", 1]
+    path = results.trace_path("lenet-mnist", "qdsnn", "test", 1)
+    save_trace(replace(old, logits=None, logit_scale=None), path)
+    with pytest.raises(ResultsError, match=r"seed-1.qdsnn-test\.npz keeps no logits"):
+        measured.as_dicts()
+
+
+def test_a_row_of_ones_own(recorded):
+    mine = Variant("mine", "qdsnn", "as I like", lambda seen: Thresholds((0.3, 0.9)))
+    row = measured.row("lenet-mnist", mine)
+    assert (row.variant, row.as_row()["policy"]["chosen"]) == ("mine", "as I like")
+    expected = Thresholds((0.3, 0.9)).leaving(recorded["qdsnn", "test", 1])
+    assert row.leaving[1].tolist() == expected.tolist()
 
 
 def test_one_seed_has_no_spread(tmp_path, monkeypatch):

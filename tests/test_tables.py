@@ -8,7 +8,7 @@ from sparq_utils.results import files as results
 from sparq_utils.results import rows as measured
 from sparq_utils.results import tables
 from sparq_utils.results.files import ResultsError
-from sparq_utils.results.rows import Measured
+from sparq_utils.results.rows import Row
 from sparq_utils.results.tables import EMPTY
 from sparq_utils.traces.energy import PAPER
 from sparq_utils.traces.trace import save_trace
@@ -25,11 +25,11 @@ def found_row():
         prediction[:, 3] = 5 * (1 - seed) + seed  # seed 0 gets the last image wrong
         traces.append(replace(trace, labels=labels, prediction=prediction))
     leaving = (np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2]))
-    return Measured("lenet-mnist", "qdsnn-0.6-0.7", tuple(traces), leaving)
+    return Row("lenet-mnist", "qdsnn-0.6-0.7", tuple(traces), leaving)
 
 
 def test_means_over_images_and_seeds(found_row):
-    assert found_row.accuracy.tolist() == [75, 100]
+    assert found_row.accuracy.tolist() == [0.75, 1]
     np.testing.assert_allclose(found_row.exit_shares, [3 / 8, 3 / 8, 2 / 8])
     # LIF updates are 20,000 an exit: (3 * 1 + 3 * 2 + 2 * 3) / 8 exits on average, two ops each
     assert found_row.lif_ops() == pytest.approx(2 * 20_000 * 15 / 8)
@@ -41,10 +41,12 @@ def test_means_over_images_and_seeds(found_row):
 
 
 def test_energy_prices_the_counts(found_row):
-    parts = found_row.energy_j("paper", "layer-by-layer", "printed")
+    parts = found_row.energy_parts_j("paper", "layer-by-layer", "printed")
     assert parts["synaptic"] == pytest.approx(found_row.synaptic_ops("printed") * PAPER.ac_j)
     both = PAPER.decay_j + PAPER.compare_j
     assert parts["lif"] == pytest.approx(found_row.lif_ops() / 2 * both)
+    whole = found_row.energy_j("paper", "layer-by-layer", "printed")
+    assert whole == pytest.approx(sum(parts.values()))
 
 
 def test_classes_by_exit(found_row):
@@ -86,7 +88,7 @@ def test_without_results_the_papers_numbers_stand_alone():
 
 def test_the_copy_of_the_data_is_named():
     trace = make_trace(1, 4, data="CIFAR-10, JPEG-75 copy", encoding="analog")
-    row = Measured("alexnet-cifar10", "ann", (trace,), (np.zeros(4, int),))
+    row = Row("alexnet-cifar10", "ann", (trace,), (np.zeros(4, int),))
     found = {("alexnet-cifar10", "ann"): row}
     label = "AlexNet, CIFAR-10, JPEG-75 copy"
     assert tables.network_label(found, "alexnet-cifar10") == label

@@ -105,11 +105,3 @@ def _answers(logits: Tensor, criterion: str) -> tuple[Tensor, Tensor]:
 def _in_order(values: Tensor, order: str | None) -> Tensor:
     """[exits, T, ...] to [exits * T, ...] in the order in which the pairs are evaluated."""
     return (values.transpose(0, 1) if order == "step" else values).flatten(0, 1)
-
-
-def exit_names(network: EarlyExitNetwork, order: str | None = None) -> list[tuple[int, int]]:
-    """The (exit, timestep) of each exit of a temporal trace, both counted from 1."""
-    exits = 1 if order is None else network.exits
-    pairs = torch.cartesian_prod(torch.arange(exits), torch.arange(network.timesteps)) + 1
-    pairs = pairs.unflatten(0, (exits, -1))  # [exits, T, 2]
-    return [tuple(pair) for pair in _in_order(pairs, order).tolist()]

@@ -127,9 +127,6 @@ TABLE_4 = _alexnet_rows(
 )
 """Table 4: AlexNet's arithmetic energy in microjoules and its reduction against the ANN."""
 
-FIGURE_1 = [row for row in TABLE_1 if row["experiment"] == "alexnet-cifar10"]
-"""Figure 1 draws AlexNet's operation counts; the text prints them in Tables 1 and 3 alone."""
-
 FIGURE_2 = {
     "exit 1": {
         "automobile": Printed("11.4"),
@@ -172,30 +169,6 @@ QDSNN_BOUND_TIMESTEPS = 32
 
 ALEXNET_NEURONS = Printed("180234")
 """Spiking neurons of the full SNN and QSNN (Section 3.3)."""
-
-HYPERPARAMETERS = {
-    "eta": 0.1,
-    "gamma": 0.9,
-    "alpha": 0.3,
-    "episodes": (5_000, 10_000),
-    "learning_rate": 1e-3,
-    "mixup_alpha": 0.2,
-}
-"""Q-learning (Section 2.1.2) and training (Section 3.1)."""
-
-EQUATIONS = {
-    1: r"R(s,a)=\begin{cases}+1+\alpha\cdot\text{savings}&\text{if the prediction is correct}\\"
-    r"-1&\text{if it is incorrect}\end{cases}",
-    2: r"Q(s,a)\leftarrow Q(s,a)+\eta\left[R(s,a)+\gamma\max_{a'}Q(s',a')-Q(s,a)\right]",
-    3: r"P=\frac{E}{t}",
-    4: r"E_{\text{ANN}}=N_{\text{MAC}}E_{\text{MAC}}+M_{\text{mem}}E_{\text{mem}}",
-    5: r"E_{\text{SNN}}=E_{\text{spike}}+E_{\text{LIF}}+E_{\text{mem}}",
-    6: r"N_{\text{MAC,conv}}=K_hK_wC_{\text{in}}C_{\text{out}}H_{\text{out}}W_{\text{out}}",
-    7: r"N_{\text{MAC,linear}}=B\,F_{\text{in}}F_{\text{out}}",
-    8: r"N_{\text{AC}}=\sum_{t=1}^{T}\sum_{l=1}^{L}S_{l,t}",
-    9: r"N_{\text{LIF}}=N_{\text{neurons}}\cdot T\cdot 2",
-}
-"""The paper's equations by number, in LaTeX."""
 
 
 @dataclass(frozen=True)

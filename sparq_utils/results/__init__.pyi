@@ -8,7 +8,7 @@ from .files import (
     seeds,
     trace_path,
 )
-from .rows import Measured, as_dicts, beside_paper, collect, row
+from .rows import Row, as_dicts, beside_paper, collect, row
 from .tables import network_label, table_1, table_2, table_3, table_4
 from .variants import LABELS, ROWS, Variant
 
@@ -17,8 +17,8 @@ __all__ = [
     "LABELS",
     "ROWS",
     "SPLITS",
-    "Measured",
     "ResultsError",
+    "Row",
     "Variant",
     "as_dicts",
     "beside_paper",

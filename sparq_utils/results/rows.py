@@ -1,12 +1,12 @@
 """The rows of our tables: what was recorded of a variant, over all its seeds.
 
-A :class:`Measured` joins test traces with the exits at which their images leave, and answers what
+A :class:`Row` joins test traces with the exits at which their images leave, and answers what
 tables, figures and `python -m sparq_utils results --json` ask.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import product
 
 import numpy as np
@@ -23,23 +23,35 @@ from sparq_utils.results.files import (
     seeds,
     trace_path,
 )
-from sparq_utils.results.variants import ROWS, find
-from sparq_utils.traces.energy import EnergyConstants, MemoryModel, energy, operations
-from sparq_utils.traces.policies import Outcome, at_exit, outcome
-from sparq_utils.traces.trace import ExitTrace
+from sparq_utils.results.variants import ROWS, Seen, Variant, find
+from sparq_utils.traces.company import fit_company, in_company
+from sparq_utils.traces.energy import (
+    EnergyConstants,
+    MemoryModel,
+    constants_for,
+    energy,
+    memory_model,
+    operations,
+)
+from sparq_utils.traces.policies import Outcome, Policy, Thresholds, at_exit, outcome
+from sparq_utils.traces.trace import ADDED_COUNTS, COUNTS, ExitTrace
 
 
 @dataclass(frozen=True)
-class Measured:
+class Row:
     """One row of a table as recorded: a test trace and its leaving exits for every seed.
 
-    Raises :class:`ResultsError` if the seeds were measured on different things.
+    `traces` answer as the row does, alone or in company. `spec` and `policies` (one per seed) say
+    how it was decided when to leave, where that is known. Raises :class:`ResultsError` if the
+    seeds were measured on different things.
     """
 
     experiment: str
     variant: str
     traces: tuple[ExitTrace, ...]
     leaving: tuple[np.ndarray, ...]
+    spec: Variant | None = None
+    policies: tuple[Policy, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse to average what does not belong together."""
@@ -58,13 +70,13 @@ class Measured:
 
     @cached_property
     def _outcomes(self) -> list[Outcome]:
-        """What leaving gives, one a seed."""
+        """What leaving gives, one per seed."""
         return [outcome(*pair) for pair in zip(self.traces, self.leaving, strict=True)]
 
     @property
     def accuracy(self) -> np.ndarray:
-        """Percent right, one value a seed."""
-        return np.array([100 * one.accuracy for one in self._outcomes])
+        """Fraction that is right, one value per seed."""
+        return np.array([one.accuracy for one in self._outcomes])
 
     @property
     def exit_shares(self) -> np.ndarray:
@@ -73,19 +85,19 @@ class Measured:
 
     @property
     def accuracy_std(self) -> float:
-        """Sample standard deviation of the accuracy over seeds, in points; 0 for one seed."""
+        """Sample standard deviation of the accuracy over seeds, a fraction; 0 for one seed."""
         return float(self.accuracy.std(ddof=1)) if len(self.traces) > 1 else 0.0
 
     def synaptic_ops(self, convention: str = "fan-out") -> float:
-        """MACs and ACs an image, mean over images and seeds."""
+        """MACs and ACs per image, mean over images and seeds."""
         return self._mean(lambda trace: sum(_counted(trace, convention)))
 
     def count(self, name: str) -> float:
-        """A count of the traces an image, such as "spikes", mean over images and seeds."""
+        """A count of the traces per image, such as "spikes", mean over images and seeds."""
         return float(np.mean([one.mean_counts[name] for one in self._outcomes]))
 
     def lif_ops(self) -> float:
-        """Decays and comparisons an image (Eq. 9): two for each membrane update."""
+        """Decays and comparisons per image (Eq. 9): two for each membrane update."""
         return 2 * self.count("lif_updates")
 
     def energy_j(
@@ -93,8 +105,17 @@ class Measured:
         constants: EnergyConstants | str = "paper",
         memory: MemoryModel | str = "step-by-step",
         convention: str = "fan-out",
+    ) -> float:
+        """Modelled joules per image, mean over images and seeds."""
+        return sum(self.energy_parts_j(constants, memory, convention).values())
+
+    def energy_parts_j(
+        self,
+        constants: EnergyConstants | str = "paper",
+        memory: MemoryModel | str = "step-by-step",
+        convention: str = "fan-out",
     ) -> dict[str, float]:
-        """Modelled joules an image, by part: "synaptic", "lif", "memory"."""
+        """Modelled joules per image, by part: "synaptic", "lif", "memory"."""
         parts = [
             energy(trace, constants, memory, convention).mean_j(leaves)
             for trace, leaves in zip(self.traces, self.leaving, strict=True)
@@ -107,12 +128,13 @@ class Measured:
         memory: MemoryModel | str = "step-by-step",
     ) -> dict:
         """The row as plain types that JSON holds; what they mean is said at :func:`as_dicts`."""
-        on, parts = self.traces[0].measured_on, self.energy_j(constants, memory)
+        first, parts = self.traces[0], self.energy_parts_j(constants, memory)
+        on, percent = first.measured_on, 100 * self.accuracy
         return {
             "experiment": self.experiment,
             "variant": self.variant,
-            "accuracy": float(self.accuracy.mean()),
-            "accuracy_std": self.accuracy_std,
+            "accuracy": float(percent.mean()),
+            "accuracy_std": float(percent.std(ddof=1)) if percent.size > 1 else 0.0,
             "n_seeds": len(self.traces),
             "synaptic_ops": self.synaptic_ops(),
             "spikes": self.count("spikes"),
@@ -122,7 +144,29 @@ class Measured:
             "timesteps": on.timesteps,
             "exit_shares": self.exit_shares.tolist(),
             "encoding": on.encoding,
-            "data": f"{on.data}, {self.traces[0].samples:,} test images ({on.provenance})",
+            "data": f"{on.data}, {first.samples:,} test images ({on.provenance})",
+            "answer": self.spec.answer if self.spec else "alone",
+            "policy": self._policy(),
+            "weight_bits": on.weight_bits,
+            "levels": on.levels,
+            "counts": self._counts(),
+            "constants": constants_for(first, constants).name,
+            "memory": memory_model(memory).name,
+        }
+
+    def _counts(self) -> dict[str, float]:
+        """Means of all that the traces count; counts that one of them lacks are left out."""
+        added = [name for name in ADDED_COUNTS if all(name in t.counts for t in self.traces)]
+        return {name: self.count(name) for name in COUNTS} | {
+            name: self._mean(lambda trace, name=name: trace.count(name)) for name in added
+        }
+
+    def _policy(self) -> dict:
+        """How it was decided when to leave: in words, and the thresholds of each seed."""
+        by_threshold = all(isinstance(policy, Thresholds) for policy in self.policies)
+        return {
+            "chosen": self.spec.policy if self.spec else "given by the caller",
+            "thresholds": [list(policy) for policy in self.policies] if by_threshold else None,
         }
 
     def class_shares(self) -> np.ndarray:
@@ -157,36 +201,70 @@ def _counted(trace: ExitTrace, convention: str) -> tuple[np.ndarray, np.ndarray]
     return counts["mac_j"], counts["ac_j"]
 
 
-def row(experiment: str, variant: str, over: Sequence[int] = ()) -> Measured:
+class _Shelf:
+    """The recorded traces of one look-up, each read and each company fitted but once."""
+
+    def __init__(self) -> None:
+        self.alone = cache(load)  # (experiment, trace, split, seed)
+        self.weights = cache(self._weights)
+        self.answering = cache(self._answering)
+
+    def _weights(self, experiment: str, trace: str, seed: int) -> np.ndarray:
+        """How exits weigh one another, fitted on validation images."""
+        return fit_company(self.alone(experiment, trace, "validation", seed))
+
+    def _answering(self, experiment: str, spec: Variant, split: str, seed: int) -> ExitTrace:
+        """The trace of a row, answering as the row does."""
+        trace = self.alone(experiment, spec.trace, split, seed)
+        if not spec.company:
+            return trace
+        if trace.logits is None:
+            raise ResultsError(
+                f"{trace_path(experiment, spec.trace, split, seed)} keeps no logits, so its exits "
+                f"cannot answer in company; {how_to_record(experiment)}"
+            )
+        return in_company(trace, self.weights(experiment, spec.trace, seed))
+
+
+def row(
+    experiment: str,
+    variant: str | Variant,
+    over: Sequence[int] = (),
+    shelf: _Shelf | None = None,
+) -> Row:
     """A table's row from the recorded traces of the seeds in `over`, or of all that have them.
 
-    Policies are chosen on the validation trace of the same seed. Raises
-    :class:`ResultsError` if nothing is recorded, or not for all seeds in `over`, and
-    `ValueError` for an unknown variant.
+    `variant` is a name in :data:`~sparq_utils.results.variants.ROWS`, or a specification of your
+    own. Policies are chosen on the validation trace of the same seed. Raises
+    :class:`ResultsError` if nothing is recorded, or not for all seeds in `over`, and `ValueError`
+    for an unknown variant.
     """
-    chosen, traces, leaves = find(variant), [], []
-    source = chosen.trace
+    spec = find(variant) if isinstance(variant, str) else variant
+    shelf, traces, policies = shelf or _Shelf(), [], []
     if not over:
-        found = seeds(experiment)
-        ready = [s for s in found if trace_path(experiment, source, "test", s).is_file()]
-        over = ready or found  # with none ready, loading says what is missing
+        there = seeds(experiment)
+        ready = [s for s in there if trace_path(experiment, spec.trace, "test", s).is_file()]
+        over = ready or there  # with none ready, loading says what is missing
     for seed in over:
-        test = load(experiment, source, "test", seed)
-        validation = load(experiment, source, "validation", seed) if test.exits > 1 else test
+        test = shelf.answering(experiment, spec, "test", seed)
+        split = "validation" if test.exits > 1 else "test"  # one exit: nothing to choose
+        validation = shelf.answering(experiment, spec, split, seed)
+        alone = shelf.alone(experiment, spec.trace, split, seed)
         traces.append(test)
-        policy = chosen.choose(validation, np.random.default_rng(seed))
-        leaves.append(policy.leaving(test))
-    return Measured(experiment, variant, tuple(traces), tuple(leaves))
+        policies.append(spec.choose(Seen(validation, alone, np.random.default_rng(seed))))
+    leaves = (policy.leaving(test) for policy, test in zip(policies, traces, strict=True))
+    name = variant if isinstance(variant, str) else spec.label
+    return Row(experiment, name, tuple(traces), tuple(leaves), spec, tuple(policies))
 
 
-def collect() -> tuple[dict[tuple[str, str], Measured], list[tuple[str, str]]]:
+def collect() -> tuple[dict[tuple[str, str], Row], list[tuple[str, str]]]:
     """Every row that is recorded, by (experiment, variant), and the rows that are not."""
-    found, missing = {}, []
-    for key in product(EXPERIMENTS, ROWS):
+    found, missing, shelf = {}, [], _Shelf()
+    for experiment, variant in product(EXPERIMENTS, ROWS):
         try:
-            found[key] = row(*key)
+            found[experiment, variant] = row(experiment, variant, shelf=shelf)
         except ResultsError:
-            missing.append(key)
+            missing.append((experiment, variant))
     return found, missing
 
 
@@ -194,21 +272,47 @@ def as_dicts(
     experiments: Sequence[str] | None = None,
     constants: EnergyConstants | str = "paper",
     memory: MemoryModel | str = "step-by-step",
-    variants: Sequence[str] = tuple(ROWS),
+    variants: Sequence[str] | None = None,
 ) -> list[dict]:
     """The rows of our Tables 1 and 2, as plain types that JSON holds.
 
     Means over seeds, per test image: `accuracy` in percent and `accuracy_std`, its sample
     standard deviation over seeds (0 for one seed); `synaptic_ops` fan-out-exact; `energy_j`
     *modelled*, the sum of `energy_parts_j`; `exit_shares` fractions of samples. `data` says
-    what was measured on. All recorded experiments if `experiments` is None; `variants` may also
-    name "snn-rate". Raises :class:`ResultsError` if something is not recorded.
+    what was measured on.
+
+    `answer` is "alone" or "company"; `policy` says how it was decided when to leave (`chosen`,
+    in words, and the `thresholds` of every seed, None for tables). So that each energy can be
+    computed again by hand: `counts` (the means of all that a trace counts, at the exit taken),
+    `weight_bits`, the `levels` of an ANN's activations (None for floats and spikes), and the
+    names of `constants` and `memory` model.
+
+    All recorded experiments if `experiments` is None, and all rows of which any seed is recorded
+    if `variants` is; a row that is asked for by name, and a seed that lacks what others have,
+    raise :class:`ResultsError`.
     """
-    chosen = recorded() if experiments is None else list(experiments)
+    chosen, shelf = recorded() if experiments is None else list(experiments), _Shelf()
     if not chosen:
         raise ResultsError(f"no results in {results_dir()}; {how_to_record('lenet-mnist')}")
-    rows = (row(name, variant, seeds(name)) for name, variant in product(chosen, variants))
+    rows = [
+        row(name, variant, seeds(name), shelf)
+        for name, variant in product(chosen, ROWS if variants is None else variants)
+        if variants is not None or _is_recorded(name, variant, shelf)
+    ]
     return [one.as_row(constants, memory) for one in rows]
+
+
+def _is_recorded(experiment: str, variant: str, shelf: _Shelf) -> bool:
+    """Whether any seed holds what a row is made of; in company that is logits too."""
+    spec = find(variant)
+    there = [
+        seed
+        for seed in seeds(experiment)
+        if trace_path(experiment, spec.trace, "test", seed).is_file()
+    ]
+    if not spec.company:
+        return bool(there)
+    return any(shelf.alone(experiment, spec.trace, "test", s).logits is not None for s in there)
 
 
 def beside_paper(table: Sequence[dict]) -> pd.DataFrame:

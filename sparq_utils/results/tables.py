@@ -4,7 +4,7 @@ What is not recorded is left out of a table or shown as an empty cell, never mad
 come in both conventions of :mod:`sparq_utils.traces.energy`; energies are *modelled*.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 
 import numpy as np
@@ -12,15 +12,21 @@ import pandas as pd
 
 from sparq_utils.paper import printed as paper
 from sparq_utils.results.files import EXPERIMENTS
-from sparq_utils.results.rows import Measured
+from sparq_utils.results.rows import Row
 from sparq_utils.results.variants import LABELS, ROWS
 from sparq_utils.traces.energy import EnergyConstants, MemoryModel
+
+ARITHMETIC = (
+    *("ann", "snn", "qsnn", "qdsnn-0.6-0.7"),
+    *("qdsnn-company-best", "qann", "qdann-0.6-0.7", "qdann-company-best"),
+)
+"""The rows of Tables 3 and 4: the paper's four, ours in company, and the quantised ANN."""
 
 EMPTY = "\N{EN DASH}"
 """A cell with nothing to show: not recorded, or not printed."""
 
 
-Found = Mapping[tuple[str, str], Measured]
+Found = Mapping[tuple[str, str], Row]
 
 
 def network_label(found: Found, experiment: str) -> str:
@@ -55,12 +61,12 @@ def table_2(
     The paper's times and powers stand beside; ours would be of another machine.
     """
 
-    def millijoules(convention: str) -> Callable[[Measured], str]:
-        return lambda row: _digits(1e3 * sum(row.energy_j(constants, memory, convention).values()))
+    def millijoules(convention: str) -> Callable[[Row], str]:
+        return lambda row: _digits(1e3 * row.energy_j(constants, memory, convention))
 
     return _table(
         found,
-        [variant for variant in ROWS if variant not in ("ann", "dynamic-ann")],
+        list(ROWS),
         {
             ("accuracy (%)", "ours"): _accuracy,
             ("accuracy (%)", "paper"): _printed(paper.TABLE_2, "accuracy"),
@@ -78,7 +84,7 @@ def table_3(found: Found) -> pd.DataFrame:
     """Table 3 as text: synaptic and LIF operations in millions, counted as printed (Eq. 6-9)."""
     return _table(
         found,
-        ["ann", "snn", "qsnn", "qdsnn-0.6-0.7"],
+        ARITHMETIC,
         {
             ("synaptic (M)", "ours"): _ops_as_printed,
             ("synaptic (M)", "paper"): _printed_alexnet(paper.TABLE_3, "synaptic_ops_m"),
@@ -98,20 +104,20 @@ def table_4(
     `convention` counts ours; the paper's cells stay as printed.
     """
 
-    def microjoules(*names: str) -> Callable[[Measured], str]:
+    def microjoules(*names: str) -> Callable[[Row], str]:
         return lambda row: _digits(1e6 * _arithmetic_j(row, names))
 
-    def reduction(row: Measured) -> str:
+    def reduction(row: Row) -> str:
         ann = found.get((row.experiment, "ann"))
         return _digits(_arithmetic_j(ann) / _arithmetic_j(row)) if ann else EMPTY
 
-    def _arithmetic_j(row: Measured, names: tuple[str, ...] = ("synaptic", "lif")) -> float:
-        parts = row.energy_j(constants, "layer-by-layer", convention)
+    def _arithmetic_j(row: Row, names: tuple[str, ...] = ("synaptic", "lif")) -> float:
+        parts = row.energy_parts_j(constants, "layer-by-layer", convention)
         return sum(parts[name] for name in names)
 
     return _table(
         found,
-        ["ann", "snn", "qsnn", "qdsnn-0.6-0.7"],
+        ARITHMETIC,
         {
             ("synaptic (uJ)", "ours"): microjoules("synaptic"),
             ("synaptic (uJ)", "paper"): _printed_alexnet(paper.TABLE_4, "synaptic_uj"),
@@ -125,11 +131,11 @@ def table_4(
     )
 
 
-Column = Callable[[Measured], str] | Mapping[tuple[str, str], str]
+Column = Callable[[Row], str] | Mapping[tuple[str, str], str]
 
 
 def _table(
-    found: Found, variants: list[str], columns: Mapping[tuple[str, str], Column]
+    found: Found, variants: Sequence[str], columns: Mapping[tuple[str, str], Column]
 ) -> pd.DataFrame:
     """Text cells for every experiment and variant: ours from a function, the paper's looked up."""
     rows, index = [], []
@@ -161,17 +167,17 @@ def _printed_alexnet(table: list[dict], column: str) -> dict[tuple[str, str], st
     }
 
 
-def _accuracy(row: Measured) -> str:
-    """Mean accuracy and, for several seeds, its sample standard deviation."""
-    spread = f" ± {row.accuracy_std:.2f}" if len(row.traces) > 1 else ""
-    return f"{row.accuracy.mean():.2f}{spread}"
+def _accuracy(row: Row) -> str:
+    """Mean accuracy in percent and, for several seeds, its sample standard deviation."""
+    spread = f" ± {100 * row.accuracy_std:.2f}" if len(row.traces) > 1 else ""
+    return f"{100 * row.accuracy.mean():.2f}{spread}"
 
 
-def _ops_as_printed(row: Measured) -> str:
+def _ops_as_printed(row: Row) -> str:
     return _millions(row.synaptic_ops("printed"))
 
 
-def _shares(row: Measured) -> str:
+def _shares(row: Row) -> str:
     """Percent of the images that leave at each exit; nothing where there is but one."""
     if len(row.exit_shares) == 1:
         return EMPTY

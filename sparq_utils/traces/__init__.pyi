@@ -1,3 +1,4 @@
+from .agents import spread_of_agents
 from .company import fit_company, in_company
 from .energy import EnergyConstants, MemoryModel, memory_bytes, power_w, sensitivity
 from .energy_models import ENERGY_MODELS
@@ -7,7 +8,7 @@ from .optimum import Objective, Optimum, exact_optimum
 from .policies import BIN_EDGES, LastExit, Oracle, Policy, Table, Thresholds, outcome
 from .qlearning import Learned, Learning, learn
 from .rivals import BreakEven, break_even, spike_rate
-from .sweeps import choose_thresholds, pareto_front, sweep_thresholds
+from .sweeps import choose_thresholds, pareto_front, sweep_thresholds, thresholds_within
 from .trace import COUNTS, ExitTrace, MeasuredOn, TraceError, load_trace, save_trace
 
 __all__ = [
@@ -45,7 +46,9 @@ __all__ = [
     "save_trace",
     "sensitivity",
     "spike_rate",
+    "spread_of_agents",
     "sweep_thresholds",
     "temporal_variant",
+    "thresholds_within",
     "trade_off",
 ]

@@ -9,8 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sparq_utils.traces.energy import energy
 from sparq_utils.traces.policies import BIN_EDGES, Table, at_exit, confidence_bins
 from sparq_utils.traces.trace import ExitTrace
+
+SAVES = ("joules", "operations")
+"""What leaving early may be said to save."""
 
 MAX_BINS = 16
 """The most confidence bins for which all 2^bins choices at exit 1 are tried."""
@@ -18,15 +22,18 @@ MAX_BINS = 16
 
 @dataclass(frozen=True)
 class Objective:
-    """What leaving is worth: Eq. 1's alpha, Eq. 2's discount, and what each exit costs.
+    """What leaving is worth: Eq. 1's alpha, Eq. 2's discount, and what it is that leaving saves.
 
-    `exit_costs` are mean cumulative costs per exit, in any unit (only ratios matter); the
-    trace's mean synaptic operations if None. gamma = 1 counts every exit's reward in full.
-    Raises `ValueError` for a discount outside (0, 1] or a negative alpha.
+    The paper does not say of what Eq. 1 counts the savings. `saves` names it: "joules" (modelled
+    energy with the default constants and memory model, which is what our tables report) or
+    "operations" (synaptic ones). `exit_costs`, mean cumulative costs per exit in any unit (only
+    ratios matter), replace both. gamma = 1 counts every exit's reward in full. Raises `ValueError`
+    for a discount outside (0, 1], a negative alpha, or savings of something else.
     """
 
     alpha: float = 0.3
     gamma: float = 0.9
+    saves: str = "joules"
     exit_costs: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -35,14 +42,19 @@ class Objective:
             raise ValueError(f"gamma is {self.gamma}; a discount lies in (0, 1]")
         if not 0 <= self.alpha < np.inf:
             raise ValueError(f"alpha is {self.alpha}; it must be finite and at least 0")
+        if self.saves not in SAVES:
+            raise ValueError(f"unknown savings of '{self.saves}'; choose {' or '.join(SAVES)}")
 
     def savings(self, trace: ExitTrace) -> np.ndarray:
         """Fraction of the last exit's cost that leaving at each exit saves: [exits].
 
         Raises `ValueError` for costs that fall, are not one per exit, or are all zero.
         """
-        mean = trace.synaptic_ops.mean(axis=1) if self.exit_costs is None else self.exit_costs
-        costs = np.asarray(mean, dtype=np.float64)
+        costs = self.exit_costs
+        if costs is None:
+            each = energy(trace).total if self.saves == "joules" else trace.synaptic_ops
+            costs = each.mean(axis=1)
+        costs = np.asarray(costs, dtype=np.float64)
         if costs.shape != (trace.exits,) or not (np.diff(costs, prepend=0.0) >= 0).all():
             raise ValueError(f"exit costs {costs.tolist()} must rise from 0, one for each exit")
         if costs[-1] == 0:

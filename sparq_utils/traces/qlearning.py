@@ -74,7 +74,9 @@ class Learned:
     `q` float64 [exits, bins, 2] (continue, leave; continuing at the last exit is NaN); `leave`
     bool [exits, bins], its greedy policy: continue on a tie, so also in states never visited;
     `visits` int64 [exits, bins, 2], updates up to the end; `best_episode` when `q` was taken,
-    of `episodes` run; `mean_reward` of the policy on the trace learned from.
+    of `episodes` run; `mean_reward` of the policy on the trace learned from. `tables` is the
+    number of distinct greedy policies that were scored there: the one returned is the best of
+    them, a choice that learning alone does not make.
     """
 
     q: np.ndarray
@@ -85,6 +87,7 @@ class Learned:
     best_episode: int
     episodes: int
     history: tuple[Snapshot, ...]
+    tables: int
 
     @property
     def policy(self) -> Table:
@@ -129,7 +132,7 @@ class Progress:
         best = self.best
         return Learned(
             best.q, greedy(best.q), visits, self.bin_edges, best.mean_reward, best.episode,
-            episodes, tuple(self.history),
+            episodes, tuple(self.history), len(self.scores),
         )  # fmt: skip
 
     def _table(self, q_continue: list[float], q_leave: list[float]) -> np.ndarray:

@@ -15,15 +15,15 @@ MAX_CELLS = 20_000_000
 class Sweep:
     """Every combination of the thresholds `grid`, for a trace with E exits.
 
-    `accuracy` and `cost` are [grid] * (E - 1), `exit_shares` [E, grid, ...]; axis i is the
+    `cost` and `accuracy` are [grid] * (E - 1), `exit_shares` [E, grid, ...]; axis i is the
     threshold of exit i. Accuracy and shares are fractions, cost is a mean per image in the
     unit of what was swept.
     """
 
     grid: np.ndarray
+    cost: np.ndarray
     accuracy: np.ndarray
     exit_shares: np.ndarray
-    cost: np.ndarray
 
 
 def threshold_grid(steps: int = 101) -> np.ndarray:
@@ -76,14 +76,14 @@ def sweep_thresholds(
         shares[index] = leaves[0]
         right += leaves[1]
         spent += leaves[2]
-    return Sweep(grid, right / trace.samples, shares / trace.samples, spent / trace.samples)
+    return Sweep(grid, spent / trace.samples, right / trace.samples, shares / trace.samples)
 
 
 def pareto_front(cost: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
     """Flat indices of the points that no other beats in both, from cheap to dear.
 
     A point stays if every point at most as dear is less accurate; of equal points the first
-    stays. `accuracy` and `cost` are arrays of one shape.
+    stays. `cost` and `accuracy` are arrays of one shape.
     """
     accuracy, cost = np.ravel(accuracy), np.ravel(cost)
     order = np.lexsort((-accuracy, cost))  # cheapest first, among equals the most accurate
@@ -96,24 +96,48 @@ def choose_thresholds(
     max_loss: float | None = None,
     cost: np.ndarray | None = None,
     steps: int = 101,
+    against: float | None = None,
 ) -> Thresholds:
     """Choose thresholds on a trace of *validation* data.
 
     Without `max_loss`: the highest accuracy, the cheapest such. With it: the cheapest whose
-    accuracy is at most `max_loss` (a fraction) below the last exit's, or the most accurate if
-    that is out of reach (a confidence of exactly 1 leaves at any threshold). `cost` as in
-    :func:`sweep_thresholds`. A trace with a single exit needs none.
+    accuracy is at most `max_loss` (a fraction) below `against` (the last exit's accuracy if
+    None), or the most accurate if that is out of reach (a confidence of exactly 1 leaves at any
+    threshold). `cost` as in :func:`sweep_thresholds`. A trace with a single exit needs none.
     """
     if trace.exits == 1:
         return Thresholds(())
     sweep = sweep_thresholds(trace, cost, steps)
     wanted = sweep.accuracy.max()
     if max_loss is not None:
-        wanted = min(wanted, trace.correct[-1].mean() - max_loss)
+        full = trace.correct[-1].mean() if against is None else against
+        wanted = min(wanted, full - max_loss)
     # Accuracies are multiples of 1/samples: half of one absorbs the rounding of max_loss.
     enough = sweep.accuracy >= wanted - 0.5 / trace.samples
     cheapest = np.where(enough, sweep.cost, np.inf).argmin()
-    return Thresholds(sweep.grid[list(np.unravel_index(cheapest, sweep.cost.shape))])
+    return _at(sweep, cheapest)
+
+
+def thresholds_within(
+    trace: ExitTrace, max_cost: float, cost: np.ndarray | None = None, steps: int = 101
+) -> Thresholds:
+    """The most accurate thresholds on *validation* data that cost no more than `max_cost`.
+
+    Of equally accurate ones the cheapest; the cheapest of all if `max_cost`, a mean per image,
+    is out of reach. `cost` as in :func:`sweep_thresholds`.
+    """
+    if trace.exits == 1:
+        return Thresholds(())
+    sweep = sweep_thresholds(trace, cost, steps)
+    most = max(max_cost * (1 + 1e-12), sweep.cost.min())  # a hair: sums of floats are rounded
+    accuracy = np.where(sweep.cost <= most, sweep.accuracy, -1)
+    best = accuracy >= accuracy.max() - 0.5 / trace.samples
+    return _at(sweep, np.where(best, sweep.cost, np.inf).argmin())
+
+
+def _at(sweep: Sweep, index: int) -> Thresholds:
+    """The thresholds at a flat index of a sweep."""
+    return Thresholds(sweep.grid[list(np.unravel_index(index, sweep.cost.shape))])
 
 
 def _cells(reached: np.ndarray, size: int) -> np.ndarray:
