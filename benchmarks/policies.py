@@ -67,7 +67,7 @@ def sweeping() -> Contest:
                 accuracy[i, j] = right[leaving, samples].mean()
                 cost[i, j] = joules[leaving, samples].mean()
                 shares[:, i, j] = np.bincount(leaving, minlength=3) / trace.samples
-        return Sweep(grid, accuracy, shares, cost)
+        return Sweep(grid, cost, accuracy, shares)
 
     def check(ours: Sweep, theirs: Sweep) -> None:
         np.testing.assert_allclose(ours.accuracy, theirs.accuracy, rtol=1e-12)
