@@ -161,14 +161,14 @@ def by_hand(row):
         "timestep": count["weight_passes"],
         "event": count["macs"] + count["acs"],
     }[model.weights]
-    bits = fetched * row["weight_bits"]
+    state = model.state_bits if model.state == "memory" else 0
+    bits = fetched * row["weight_bits"] + 2 * state * count["lif_updates"]
     if row["encoding"] == "analog":
         few = row["levels"]
         each = model.activation_bits if few is None else ceil(log2(few + 1))
         bits += 2 * each * count["neurons"]
     else:
-        state = model.state_bits if model.state == "memory" else 0
-        bits += 2 * (1 + state) * count["lif_updates"]
+        bits += 2 * count["lif_updates"]  # a spike is a bit
     return {
         "synaptic": count["macs"] * price.mac_j + count["acs"] * price.ac_j,
         "lif": count["lif_updates"] * (price.decay_j + price.compare_j),

@@ -130,9 +130,11 @@ class Progress:
     def finish(self, episodes: int, visits: np.ndarray) -> Learned:
         """The result, once learning has ended."""
         best = self.best
+        bins = len(self.bin_edges) + 1  # whoever reaches the last exit leaves, whatever its row
+        tables = len({policy[:-bins] for policy in self.scores})
         return Learned(
             best.q, greedy(best.q), visits, self.bin_edges, best.mean_reward, best.episode,
-            episodes, tuple(self.history), len(self.scores),
+            episodes, tuple(self.history), tables,
         )  # fmt: skip
 
     def _table(self, q_continue: list[float], q_leave: list[float]) -> np.ndarray:
