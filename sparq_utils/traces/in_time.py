@@ -36,7 +36,7 @@ def temporal_variant(variant: str, criterion: str = "confidence", order: str | N
 def trade_off(
     trace: ExitTrace, cost: np.ndarray, thresholds: np.ndarray | None = None
 ) -> pd.DataFrame:
-    """Accuracy and mean cost when one threshold rules all exits, a row a threshold.
+    """Accuracy and mean cost when one threshold rules all exits, one row per threshold.
 
     `cost` [exits, samples], cumulative. `thresholds` rise within [0, 1]; None takes 0, 1 and the
     distinct confidences of the trace (1,000 quantiles of them if there are more). Columns:
@@ -71,13 +71,13 @@ def equal_accuracy(
     constants: EnergyConstants | str = "paper",
     memory: MemoryModel | str = "step-by-step",
 ) -> pd.DataFrame:
-    """What each way of leaving early needs for the same accuracy: one row a trace and accuracy.
+    """What each way of leaving early needs for the same accuracy: one row per trace and accuracy.
 
     Every trace is ruled by a single threshold, so that none has more to tune than another. For
     each of `accuracies` (fractions) it takes the threshold that is cheapest in modelled energy
     among those that reach it, on `validation` (the same keys) if given, else on the trace itself.
 
-    Columns: trace, wanted, threshold, accuracy (a fraction), energy_j (mean joules an image,
+    Columns: trace, wanted, threshold, accuracy (a fraction), energy_j (mean joules per image,
     modelled), synaptic_ops, exit (mean index, from 0), best (whether no other trace needs less
     energy for what was wanted). Where an accuracy is out of reach, all are NaN and best False.
     Raises `ValueError` if a validation trace is missing or of another form.

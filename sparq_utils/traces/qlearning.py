@@ -186,8 +186,8 @@ def learn(
     explored = np.where(draws < epsilon[:, None] / 2, LEAVE, CONTINUE)
     actions = np.full((learning.episodes, trace.exits), LEAVE)  # at the last exit not read
     actions[:, :last] = np.where(draws < epsilon[:, None], explored, GREEDY)
-    # Plain lists: indexing a NumPy array number by number would take most of the time. One an
-    # exit, not one an episode: so many new lists would set off the garbage collector.
+    # Plain lists: indexing a NumPy array number by number would take most of the time. One per
+    # exit, not one per episode: so many new lists would set off the garbage collector.
     visited, rewards, actions = (
         zip(*values.tolist(), strict=True)
         for values in (states[:, images], objective.rewards(trace)[:, images], actions.T)
