@@ -9,7 +9,7 @@ from make_trace import make_trace
 
 from sparq_utils.traces.agents import spread_of_agents
 from sparq_utils.traces.energy import energy
-from sparq_utils.traces.optimum import MAX_BINS, Objective, exact_optimum
+from sparq_utils.traces.optimum import MAX_BINS, Objective, exact_optimum, reward_bound
 from sparq_utils.traces.policies import (
     BIN_EDGES,
     LastExit,
@@ -319,6 +319,37 @@ def test_optimum_equals_trying_every_table(exits, samples, seed, edges, gamma):
     assert found.mean_reward == pytest.approx(best, abs=1e-12)
     own = objective.mean_reward(trace, found.policy.leaving(trace))
     assert own == pytest.approx(best, abs=1e-12)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    exits=st.integers(1, 4),
+    samples=st.integers(1, 40),
+    seed=st.integers(0, 99),
+    edges=st.sampled_from([(), (0.5,), (0.4, 0.7)]),
+)
+def test_no_table_exceeds_the_bound(exits, samples, seed, edges):
+    trace, objective = make_trace(exits, samples, seed), Objective(gamma=0.8)
+    bound, size = reward_bound(trace, objective, edges), len(edges) + 1
+    rng = np.random.default_rng(seed)
+    for leave in rng.random((20, exits, size)) < 0.5:
+        leaving = Table(leave, edges).leaving(trace)
+        assert objective.mean_reward(trace, leaving) <= bound + 1e-12
+    if exits < 3 or not edges:  # nothing to remember
+        found = bound if exits > 3 else exact_optimum(trace, objective, edges).mean_reward
+        assert bound == pytest.approx(found, abs=1e-12)
+
+
+def test_the_bound_remembers_what_a_table_forgets():
+    """Of two images alike at exit 2, a history tells which of them came surer from exit 1."""
+    trace = with_confidence([[0.2, 0.4], [0.9, 0.9], [0.9, 0.9]])
+    prediction = np.array([[1, 1], [0, 1], [1, 0]], dtype=np.uint8)
+    labels = np.zeros(2, dtype=np.uint8)
+    trace = ExitTrace(trace.confidence, prediction, labels, trace.counts, trace.measured_on)
+    objective, edges = Objective(alpha=0, gamma=1.0), (0.3,)
+    assert reward_bound(trace, objective, edges) == pytest.approx(1.0)  # both right
+    assert exact_optimum(trace, objective, edges).mean_reward == pytest.approx(0.0)  # one of them
+    assert reward_bound(make_trace(5), bin_edges=edges) > 0
 
 
 def test_optimum_refuses():

@@ -4,7 +4,7 @@ from .energy import EnergyConstants, MemoryModel, memory_bytes, power_w, sensiti
 from .energy_models import ENERGY_MODELS
 from .hierarchy import Hierarchy
 from .in_time import equal_accuracy, temporal_variant, trade_off
-from .optimum import Objective, Optimum, exact_optimum
+from .optimum import Objective, Optimum, exact_optimum, reward_bound
 from .policies import BIN_EDGES, LastExit, Oracle, Policy, Table, Thresholds, outcome
 from .qlearning import Learned, Learning, learn
 from .rivals import BreakEven, break_even, spike_rate
@@ -43,6 +43,7 @@ __all__ = [
     "outcome",
     "pareto_front",
     "power_w",
+    "reward_bound",
     "save_trace",
     "sensitivity",
     "spike_rate",

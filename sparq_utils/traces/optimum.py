@@ -125,7 +125,7 @@ def exact_optimum(
     if trace.exits > 3:
         raise ValueError(
             f"the exact optimum is for at most 3 exits, this trace has {trace.exits}; "
-            "use learn(), or a trace of 3 of its exits"
+            "use learn(), and reward_bound() for what no table exceeds"
         )
     if size > MAX_BINS:
         raise ValueError(f"{size} bins; at most {MAX_BINS} can be tried exhaustively")
@@ -139,6 +139,29 @@ def exact_optimum(
         leave[0], leave[1] = _best_of_three(bins, value, size)
     reward = PathRewards(trace, objective, bin_edges).mean(leave)
     return Optimum(leave, reward, tuple(bin_edges))
+
+
+def reward_bound(
+    trace: ExitTrace, objective: Objective | None = None, bin_edges: Sequence[float] = BIN_EDGES
+) -> float:
+    """A mean discounted reward that no table over (exit, bin) exceeds, for any number of exits.
+
+    It is that of the best policy which remembers the bins of all exits so far, by backward
+    induction over these histories. A table knows the last bin alone, so it reaches at most as
+    much; with two exits the two are the same.
+    """
+    bins, size = confidence_bins(trace, bin_edges), len(bin_edges) + 1
+    value = (objective or Objective()).discounted(trace) / trace.samples  # [exits, samples]
+    histories = [np.zeros(trace.samples, dtype=np.int64)]
+    for row in bins[:-1]:
+        histories.append(np.unique(histories[-1] * size + row, return_inverse=True)[1])
+    ahead = value[-1]  # what going on is worth, summed where a history's first sample stands
+    for history, leaves in zip(histories[:0:-1], value[-2::-1], strict=True):
+        best = np.maximum(np.bincount(history, leaves), np.bincount(history, ahead))
+        first = np.unique(history, return_index=True)[1]
+        ahead = np.zeros(trace.samples)
+        ahead[first] = best
+    return float(ahead.sum())
 
 
 def _best_of_three(bins: np.ndarray, value: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
