@@ -6,8 +6,9 @@ from .networks.int8 import load_int8, save_int8
 from .networks.quantization import quantize_aware, to_int8
 from .networks.recording import record
 from .networks.training import Recipe, accuracy, train
+from .traces.company import fit_company, in_company
 from .traces.energy import energy
-from .traces.policies import outcome
+from .traces.policies import Thresholds, outcome
 from .traces.qlearning import learn
 from .traces.sweeps import choose_thresholds
 from .traces.trace import load_trace, save_trace
@@ -18,10 +19,13 @@ __all__ = [
     "Images",
     "Recipe",
     "Splits",
+    "Thresholds",
     "accuracy",
     "choose_thresholds",
     "convert",
     "energy",
+    "fit_company",
+    "in_company",
     "learn",
     "load",
     "load_int8",
