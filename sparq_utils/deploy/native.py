@@ -81,7 +81,8 @@ class Native:
         size = images.shape[1]
         for number in range(len(images)):
             self._classify(images.ctypes.data + number * size, bounds, answers[number])
-        return replies(answers, self.whole)
+        told = [(a.exit, a.prediction, a.confidence, *a.logits) for a in answers]
+        return replies_of(told, self.whole)
 
 
 def in_c(thresholds: Sequence[float] | None, exits: int, whole: bool) -> list:
@@ -100,14 +101,14 @@ def in_c(thresholds: Sequence[float] | None, exits: int, whole: bool) -> list:
     return np.where(near < given, np.nextafter(near, np.float32(2)), near).tolist()
 
 
-def replies(answers: Sequence, whole: bool) -> Replies:
-    """Structures of C as arrays."""
+def replies_of(answers: Sequence[tuple], whole: bool) -> Replies:
+    """Answers (exit, prediction, confidence, logits ...) of the C file as arrays."""
+    exits, predictions, confidences, *logits = zip(*answers, strict=True)
     return Replies(
-        exit=np.array([answer.exit for answer in answers], np.int64),
-        prediction=np.array([answer.prediction for answer in answers], np.int64),
-        confidence=np.array([answer.confidence for answer in answers])
-        / (WHOLE_ONE if whole else 1),
-        logits=np.array([list(answer.logits) for answer in answers], float),
+        exit=np.array(exits, np.int64),
+        prediction=np.array(predictions, np.int64),
+        confidence=np.array(confidences, float) / (WHOLE_ONE if whole else 1),
+        logits=np.array(logits, float).T,
     )
 
 

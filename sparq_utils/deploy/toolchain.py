@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
-FLAGS = ("-O2", "-ffreestanding", "-ffp-contract=off", "-fno-sanitize=undefined")
+FLAGS = ("-O2", "-ffreestanding", "-ffp-contract=off", "-fno-math-errno", "-fno-sanitize=undefined")
 
 
 class CompilerError(RuntimeError):
