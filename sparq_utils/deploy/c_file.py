@@ -275,7 +275,7 @@ def _decays(made: Plan) -> int:
 
 
 def watched_layers(network: Mapping) -> list[dict]:
-    """What :func:`sparq_utils.deploy.web.watched_in` gives."""
+    """What :func:`~sparq_utils.deploy.web.watched_in` gives."""
     return _watched(plan(network))
 
 

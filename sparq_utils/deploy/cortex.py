@@ -37,6 +37,7 @@ TARGETS = {
 }
 """Cores: one with instructions for two half words at once and for float32, one with neither."""
 
+
 @dataclass(frozen=True)
 class Runs:
     """What the core did for images, one after the other.
@@ -91,7 +92,7 @@ class Cortex:
         thresholds: Sequence[float] | None = None,
         accesses: bool = False,
     ) -> Runs:
-        """Classify images uint8 [N, C, H, W]; with `accesses` watch memory too, several times slower.
+        """Classify images uint8 [N, C, H, W]; with `accesses` watch memory too, which is slow.
 
         Without thresholds all go through the whole network. Raises `ValueError` for images of
         another kind and thresholds that are not one for each exit but the last.

@@ -120,7 +120,7 @@ def native(
 ) -> Native:
     """Build a network's C file for this machine; a library that was built before is used again.
 
-    Arguments as :func:`~sparq_utils.deploy.deploy`; `dense` meets every weight. Raises
+    Arguments as :func:`~sparq_utils.deploy.c_file.deploy`; `dense` meets every weight. Raises
     `CompilerError` without a C compiler, `ValueError` for what the file has no code for.
     """
     described = described_as(network)
