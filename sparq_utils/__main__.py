@@ -1,93 +1,6 @@
-"""Command line: run an experiment, show its results beside the paper's, audit the paper."""
+"""Command line: `python -m sparq_utils`."""
 
-import json
-import sys
-from enum import StrEnum
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
-app = typer.Typer(
-    help="Spiking, quantised, early-exit networks: run the SPARQ pipeline, see what it gives.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
-
-STOPPED = 130
-"""Exit code after Ctrl-C."""
-
-
-class ProfileName(StrEnum):
-    """How much to run."""
-
-    smoke = "smoke"
-    book = "book"
-    full = "full"
-
-
-@app.command()
-def run(
-    experiment: Annotated[str, typer.Argument(help="mlp-mnist, lenet-mnist or alexnet-cifar10.")],
-    profile: Annotated[
-        ProfileName,
-        typer.Option(help="smoke: seconds; book: about a minute; full: the recorded results."),
-    ] = ProfileName.book,
-    seeds: Annotated[int, typer.Option(help="Independent runs, seeds 0, 1, ...")] = 1,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder to write to; without it results/ for full, else your cache."),
-    ] = None,
-) -> None:
-    """Train, convert, fine-tune, quantise and record; resumes what was interrupted."""
-    from sparq_utils.pipeline import run as run_experiment
-
-    folder = run_experiment(experiment, profile.value, seeds, out)
-    typer.echo(f"recorded in {folder}")
-
-
-@app.command()
-def results(
-    as_json: Annotated[bool, typer.Option("--json", help="A list of rows, for machines.")] = False,
-    constants: Annotated[
-        str, typer.Option(help="Energy constants: paper, horowitz, horowitz-int8-state, ...")
-    ] = "paper",
-    memory: Annotated[
-        str, typer.Option(help="Memory model: step-by-step, layer-by-layer or event-driven.")
-    ] = "step-by-step",
-) -> None:
-    """Our Tables 1 to 4 beside the paper's, from the recorded results."""
-    from sparq_utils.results.rows import as_dicts, collect
-    from sparq_utils.results.tables import table_1, table_2, table_3, table_4
-
-    ours, missing = collect()
-    if as_json or not ours:
-        typer.echo(json.dumps(as_dicts(constants=constants, memory=memory), indent=1))
-        return
-    tables = {
-        "Table 1": table_1(ours),
-        f"Table 2, modelled ({constants} constants, {memory} memory)": table_2(
-            ours, constants, memory
-        ),
-        "Table 3, operations counted as printed": table_3(ours),
-        f"Table 4, modelled arithmetic ({constants} constants)": table_4(ours, constants),
-    }
-    for title, table in tables.items():
-        typer.echo(f"{title}\n{table.to_string()}\n")
-    for experiment in dict.fromkeys(name for name, _ in missing):
-        lacking = [variant for name, variant in missing if name == experiment]
-        typer.echo(f"not recorded: {experiment}, {', '.join(lacking)}")
-
-
-@app.command()
-def audit() -> None:
-    """Which of the paper's printed numbers agree with each other, and which cannot."""
-    from sparq_utils.paper.audit import audit as findings
-    from sparq_utils.paper.audit import audit_report
-
-    typer.echo(audit_report(findings()))
+from sparq_utils.border import guarded  # imports next to nothing: from here on Ctrl-C is calm
 
 
 @app.command()
@@ -110,20 +23,14 @@ def deploy(
 
 
 def main() -> None:
-    """Run a command; what a person can mend is told in one line, with exit code 2."""
-    if len(sys.argv) == 1:
-        sys.argv.append("--help")
-    try:
-        code = app(standalone_mode=False) or 0
-    except (ValueError, LookupError, OSError, RuntimeError, typer.TyperException) as error:
-        if type(error).__module__ == "builtins" and not isinstance(error, (ValueError, OSError)):
-            raise  # a defect of ours, not of the input
-        told = error.format_message() if isinstance(error, typer.TyperException) else str(error)
-        typer.echo(f"error: {' '.join(told.split())}", err=True)
-        code = 2
-    if code == STOPPED:
-        typer.echo("stopped; the same command goes on from here", err=True)
-    sys.exit(code)
+    """Run the command that the command line names, and leave with its exit code."""
+    guarded(_command)
+
+
+def _command() -> int | None:
+    from sparq_utils.commands import app
+
+    return app(standalone_mode=False)
 
 
 if __name__ == "__main__":

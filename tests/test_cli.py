@@ -133,27 +133,47 @@ def test_the_audit_needs_nothing_recorded(told, tmp_path, monkeypatch):
     assert code == 0 and "contradict" in out.lower()
 
 
+def raising(monkeypatch, error):
+    from sparq_utils.pipeline import steps
+
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr(steps, "run", fails)
+
+
 def test_stopping_by_hand_is_no_stack_trace(told, monkeypatch):
-    from sparq_utils import pipeline as experiments
-
-    def stopped(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(experiments, "run", stopped)
+    raising(monkeypatch, KeyboardInterrupt())
     code, _, error = told("run", "mlp-mnist")
-    assert code == 130 and "goes on from here" in error
+    assert code == 130 and error.strip() == "stopped; the same command goes on from here"
 
 
-def test_a_defect_of_ours_keeps_its_stack_trace(monkeypatch):
-    from sparq_utils import pipeline as experiments
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (KeyError("a defect"), "KeyError: 'a defect' (a defect? --debug shows where)"),
+        (RuntimeError("a shape\nis wrong"), "RuntimeError: a shape is wrong (a defect?"),
+        (MemoryError(), "out of memory"),
+        (RecursionError("maximum depth"), "RecursionError: maximum depth"),
+        (OSError(28, "No space left on device", "a/b"), "a/b: No space left on device; make room"),
+        (PermissionError(13, "Permission denied", "a"), "a: Permission denied; mend its permis"),
+        (ModuleNotFoundError("No module", name="torchvision"), "torchvision is not installed"),
+    ],
+)
+def test_whatever_goes_wrong_is_one_line(told, monkeypatch, error, line):
+    raising(monkeypatch, error)
+    code, out, found = told("run", "mlp-mnist")
+    assert (code, out) == (2, "") and found.count("\n") == 1
+    assert found.startswith(f"error: {line}")
 
-    def defect(*_):
-        raise KeyError("a defect")
 
-    monkeypatch.setattr(experiments, "run", defect)
-    monkeypatch.setattr(sys, "argv", ["sparq_utils", "run", "mlp-mnist"])
-    with pytest.raises(KeyError):
-        cli.main()
+@pytest.mark.parametrize("where", [0, 2])
+def test_debug_shows_where_it_went_wrong(told, monkeypatch, where):
+    raising(monkeypatch, KeyError("a defect"))
+    arguments = ["run", "mlp-mnist"]
+    arguments.insert(where, "--debug")
+    code, _, found = told(*arguments)
+    assert code == 2 and "Traceback" in found and "in fails" in found
 
 
 def test_help_lists_the_commands_and_loads_no_torch():
@@ -166,5 +186,21 @@ def test_help_lists_the_commands_and_loads_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for command in ("run", "results", "audit"):
+    for command in ("run", "results", "audit", "verify", "bind", "compare", "--debug"):
         assert command in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["verify"], ["compare", "nowhere"]])
+def test_with_nothing_recorded_there_is_nothing_to_hold_against(
+    told, tmp_path, monkeypatch, arguments
+):
+    monkeypatch.setenv("SPARQ_RESULTS_DIR", str(tmp_path))
+    code, out, error = told(*arguments)
+    assert (code, out) == (2, "") and error.count("\n") == 1
+    assert str(tmp_path) in error
+
+
+def test_verify_says_what_is_wrong_and_leaves_with_1(told, recorded):
+    code, out, error = told("verify")
+    assert (code, error) == (1, "")
+    assert out.startswith("WRONG     lenet-mnist/seed-0:") and "has no manifest" in out

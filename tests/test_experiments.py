@@ -1,4 +1,6 @@
 import json
+import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -7,12 +9,18 @@ import torch
 from safetensors.torch import load_file
 
 from sparq_utils import data
-from sparq_utils import pipeline as experiments
 from sparq_utils.experiments import Profile, find
+from sparq_utils.files import FolderInUseError, lock
 from sparq_utils.networks.training import CheckpointError, Recipe
-from sparq_utils.pipeline import ExperimentError, load_ann, run_seed
+from sparq_utils.pipeline import steps
+from sparq_utils.pipeline.comparison import compare
+from sparq_utils.pipeline.steps import run_seed
+from sparq_utils.pipeline.variants import TIMESTEPS, ExperimentError, load_ann
+from sparq_utils.pipeline.verification import bind, verify
 from sparq_utils.results.files import DYNAMIC, SPLITS, TEMPORAL, TRACES
-from sparq_utils.traces.trace import TraceError, load_trace
+from sparq_utils.results.manifest import ResultsError
+from sparq_utils.results.variants import ROWS
+from sparq_utils.traces.trace import load_trace, save_trace
 
 TINY = Profile(Recipe(2, 16, 3e-3), Recipe(1, 16, 5e-4, mixup_alpha=0.0), 4, 32, 6, 0)
 MLP, _ = find("mlp-mnist", "smoke")
@@ -39,6 +47,13 @@ def finished(splits, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def lenet(splits, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lenet") / "seed-0"
+    run_seed(LENET, TINY, splits, 0, folder, progress=False)
+    return folder
+
+
 @pytest.fixture
 def folder(finished, tmp_path):
     """A copy of a finished run, free to be damaged."""
@@ -59,7 +74,7 @@ def test_a_run_records_every_variant_and_dynamic_ones_on_both_splits(finished):
             assert (on.variant, on.split, on.data, on.seed) == (variant, split, "made up", 0)
             assert trace.samples == 6
             assert trace.exits == (3 if variant in ("dynamic-ann", "qdsnn", "qdann") else 1)
-            assert on.timesteps == experiments.TIMESTEPS.get(variant, 1)
+            assert on.timesteps == TIMESTEPS.get(variant, 1)
             assert on.weight_bits == (8 if variant.startswith("q") else 32)
             assert on.levels == (4 if variant in ("qann", "qdann") else None)
     notes = json.loads((finished / "training.json").read_text())
@@ -84,32 +99,47 @@ def test_a_finished_run_is_kept_as_it_is(folder, splits):
     assert contents(folder) == before
 
 
-def test_an_interrupted_run_goes_on_and_ends_with_the_same_weights(
-    finished, splits, tmp_path, monkeypatch
+class Killed(BaseException):
+    pass
+
+
+def killed(*_):
+    raise Killed
+
+
+@pytest.mark.parametrize("network", [MLP, LENET])
+def test_killed_at_many_places_a_run_ends_with_the_same_files(
+    network, splits, finished, lenet, tmp_path, monkeypatch
 ):
-    class Killed(BaseException):
-        pass
+    expected = finished if network is MLP else lenet
+    folder, rng, kills = tmp_path / "seed-0", np.random.default_rng(0), 0
+    real = os.fsync
+    while True:
+        left = [rng.integers(2, 12)]  # files that get on disk before it dies
 
-    def killed(*_):
-        raise Killed
+        def dying(handle, left=left):
+            left[0] -= 1
+            real(handle) if left[0] else killed()
 
-    folder = tmp_path / "seed-0"
-    with monkeypatch.context() as patch:
-        patch.setattr(experiments, "_save_weights", killed)  # after the last epoch's checkpoint
-        with pytest.raises(Killed):
-            run_seed(MLP, TINY, splits, 0, folder, progress=False)
-    assert sorted(contents(folder)) == ["ann.pt", "training.json"]
-    with monkeypatch.context() as patch:
-        patch.setattr(experiments, "to_int8", killed)  # after the fine-tuning's checkpoint
-        with pytest.raises(Killed):
-            run_seed(MLP, TINY, splits, 0, folder, progress=False)
-    assert (folder / "snn-test.npz").is_file() and not (folder / "qdsnn-test.npz").exists()
-    run_seed(MLP, TINY, splits, 0, folder, progress=False)
-    for name in ("ann.safetensors", "qdsnn.safetensors", "qdann.safetensors"):
-        ours, theirs = load_file(folder / name), load_file(finished / name)
-        assert ours.keys() == theirs.keys()
-        assert all(torch.equal(ours[key], theirs[key]) for key in ours)
-    assert sorted(contents(folder)) == sorted(contents(finished))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", dying)
+            try:
+                run_seed(network, TINY, splits, 0, folder, progress=False)
+            except Killed:
+                kills += 1
+                continue
+        break
+    assert kills > 5
+    ours, theirs = contents(folder), contents(expected)
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if ours[name] != theirs[name] and name[-3:] != ".pt"] == []
+
+
+def test_what_is_recorded_was_saved_and_loaded_again(splits, tmp_path, monkeypatch):
+    monkeypatch.setattr(steps, "_save_weights", killed)
+    with pytest.raises(Killed):
+        run_seed(LENET, TINY, splits, 0, tmp_path, progress=False)
+    assert not list(tmp_path.glob("*.npz"))
 
 
 def test_a_missing_trace_is_recorded_anew_and_alike(folder, splits):
@@ -131,20 +161,164 @@ def elsewhere(splits):
 
 def test_other_data_are_refused_and_nothing_is_lost(folder, splits):
     before = contents(folder)
-    with pytest.raises(ExperimentError, match=r"32 training images of 'made up'.*'other data'"):
-        run_seed(MLP, TINY, elsewhere(splits), 0, folder, progress=False)
-    with pytest.raises(ExperimentError, match=r"was recorded on 6 images.*now there are 5"):
-        run_seed(MLP, replace(TINY, images=5), splits, 0, folder, progress=False)
-    with pytest.raises(ExperimentError, match=r"now there are 16 of 'made up'.*--out"):
-        run_seed(MLP, replace(TINY, train_images=16), splits, 0, folder, progress=False)
+    longer = replace(TINY, ann=replace(TINY.ann, epochs=3))
+    for profile, images, seed, told in (
+        (TINY, elsewhere(splits), 0, r"data\.train\.name is 'made up', now it is 'other data'"),
+        (replace(TINY, images=5), splits, 0, r"data\.\w+\.images is 6, now it is 5.*--out"),
+        (replace(TINY, train_images=16), splits, 0, r"data\.train\.images is 32, now it is 16"),
+        (longer, splits, 0, r"recipe\.ann\.epochs is 2, now it is 3; move the results away"),
+        (replace(TINY, levels=8), splits, 0, r"recipe\.levels is 4, now it is 8"),
+        (TINY, splits, 1, r"seed is 0, now it is 1"),
+    ):
+        with pytest.raises(ResultsError, match=told):
+            run_seed(MLP, profile, images, seed, folder, progress=False)
     assert contents(folder) == before
+
+
+def test_weights_are_not_trained_again_beside_their_traces(folder, splits):
+    for name in ("ann.safetensors", "ann.pt"):  # a clone without AlexNet's weights is like this
+        (folder / name).unlink()
+    before = contents(folder)
+    with pytest.raises(ResultsError, match=r"ann\.safetensors is not here.*SHA-256 [0-9a-f]{64}"):
+        run_seed(MLP, TINY, splits, 0, folder, progress=False)
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "told"),
+    [
+        ("snn-test.npz", "ann-test.npz", r"ann-test\.npz is another file than the one recorded"),
+        ("ann-test.npz", "guest-test.npz", r"guest-test\.npz is not in manifest\.json"),
+        ("qsnn-test.npz", "manifest.json", r"manifest\.json is damaged"),
+    ],
+)
+def test_what_does_not_belong_is_refused_by_name(folder, splits, source, target, told):
+    (folder / target).write_bytes((folder / source).read_bytes())
+    before = contents(folder)
+    with pytest.raises((ResultsError, ValueError), match=told):
+        run_seed(MLP, TINY, splits, 0, folder, progress=False)
+    assert contents(folder) == before
+
+
+def test_a_trace_that_comes_out_otherwise_is_not_recorded(folder, splits, monkeypatch):
+    (folder / "snn-test.npz").unlink()
+    monkeypatch.setitem(TIMESTEPS, "snn", 2)  # as other kernels on another machine might
+    before = contents(folder)
+    with pytest.raises(ResultsError, match=r"snn-test\.npz came out unlike what manifest\.json"):
+        run_seed(MLP, TINY, splits, 0, folder, progress=False)
+    assert contents(folder) == before
+
+
+def test_weights_trained_elsewhere_are_taken_up_with_what_training_says(folder, splits):
+    before = contents(folder)
+    for name in before:
+        if name not in ("ann.safetensors", "training.json"):
+            (folder / name).unlink()
+    notes = json.loads(before["training.json"])
+    notes = {key: notes[key] for key in ("data", "train_images", "torch", "ann", "ann_recipe")}
+    for wrong, told in (
+        ({}, "does not say of which 'ann_recipe'"),
+        (notes | {"data": "other data"}, "data is 'other data', now it is 'made up'"),
+        (notes | {"ann_recipe": notes["ann_recipe"] | {"epochs": 9}}, "epochs is 9, now it is 2"),
+    ):
+        (folder / "training.json").write_text(json.dumps(wrong))
+        with pytest.raises(ResultsError, match=told):
+            run_seed(MLP, TINY, splits, 0, folder, progress=False)
+    (folder / "training.json").write_text(json.dumps(notes))
+    run_seed(MLP, TINY, splits, 0, folder, progress=False)
+    after = contents(folder)
+    assert sorted(after) == sorted(before.keys() - {"ann.pt"})
+    assert [
+        n for n in after if n.endswith((".npz", ".safetensors")) and after[n] != before[n]
+    ] == []
+
+
+def test_traces_without_a_manifest_are_not_added_to(folder, splits):
+    (folder / "manifest.json").unlink()
+    before = contents(folder)
+    with pytest.raises(ResultsError, match=r"no manifest\.json that says.*sparq_utils bind"):
+        run_seed(MLP, TINY, splits, 0, folder, progress=False)
+    assert contents(folder) == before
+
+
+@pytest.fixture
+def recorded(finished, splits, tmp_path, monkeypatch):
+    """A finished run where results lie, its data and profile those of the recorded ones."""
+    monkeypatch.setattr(data, "load", lambda name: splits)
+    monkeypatch.setitem(MLP.profiles, "full", TINY)
+    monkeypatch.setenv("SPARQ_RESULTS_DIR", str(tmp_path))
+    folder = tmp_path / "mlp-mnist" / "seed-0"
+    shutil.copytree(finished, folder)
+    return folder
+
+
+def test_what_is_recorded_is_verified_and_what_was_changed_is_found(recorded):
+    assert [finding for finding in verify() if not finding.holds] == []
+    (recorded / "qdann.safetensors").rename(recorded.parent / "elsewhere")
+    untold = [finding for finding in verify() if finding.holds is None]
+    assert [finding.what.rpartition("/")[2] for finding in untold] == [
+        "qdann.safetensors", "qann-test.npz", "qdann-test.npz", "qdann-validation.npz",
+    ]  # fmt: skip
+    swapped = load_trace(recorded / "snn-test.npz")
+    save_trace(replace(swapped, confidence=swapped.confidence[:, ::-1]), recorded / "snn-test.npz")
+    wrong = [finding for finding in verify() if finding.holds is False]
+    assert {finding.what for finding in wrong} == {"mlp-mnist/seed-0/snn-test.npz"}
+    assert len(wrong) == 2  # by its hash, and by its weights
+    (recorded / "manifest.json").unlink()
+    assert any("has no manifest" in finding.told for finding in verify())
+
+
+def test_a_run_without_a_manifest_is_bound_if_it_is_one_run(recorded):
+    path = recorded / "manifest.json"
+    before = json.loads(path.read_text())
+    with pytest.raises(ResultsError, match="nothing to bind"):
+        bind(recorded)
+    path.unlink()
+    bind(recorded)
+    after = json.loads(path.read_text())
+    for key in ("experiment", "seed", "recipe", "data"):
+        assert after[key] == before[key]
+    hashes = [{name: e["sha256"] for name, e in m["files"].items()} for m in (before, after)]
+    assert hashes[0] == hashes[1]
+    assert [finding for finding in verify() if not finding.holds] == []
+    path.unlink()
+    trace = load_trace(recorded / "snn-test.npz")
+    changed = replace(trace, prediction=(trace.prediction + 1) % 10, logits=None)
+    save_trace(changed, recorded / "snn-test.npz")
+    with pytest.raises(ResultsError, match=r"snn-test\.npz does not come from its weights"):
+        bind(recorded)
+    assert not path.exists()
+
+
+def test_results_are_compared_row_by_row(recorded, tmp_path):
+    new = tmp_path / "new"
+    shutil.copytree(recorded.parent, new / "mlp-mnist")
+    found = compare(new)
+    assert {str(one).rpartition(": ")[2] for one in found} == {"equal"}
+    assert {one.variant for one in found} <= set(ROWS) and found[0].seeds == (0,)
+    (new / "mlp-mnist" / "seed-0" / "manifest.json").unlink()
+    path = new / "mlp-mnist" / "seed-0" / "snn-test.npz"
+    trace = load_trace(path)
+    counts = trace.counts | {"acs": 2 * trace.counts["acs"]}
+    save_trace(replace(trace, counts=counts), path)
+    changed = [str(one) for one in compare(new) if not str(one).endswith("equal")]
+    assert len(changed) == 1 and changed[0].startswith("mlp-mnist, snn, seeds 0: operations +")
+    with pytest.raises(ResultsError, match="no row in common"):
+        compare(tmp_path / "nowhere")
+
+
+def test_a_second_run_is_told_of_the_first(splits, tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "load", lambda name: splits)
+    with lock(tmp_path / "mlp-mnist"), pytest.raises(FolderInUseError, match="another run"):
+        steps.run("mlp-mnist", "smoke", 1, tmp_path, progress=False)
+    assert not (tmp_path / "mlp-mnist" / "seed-0").exists()
 
 
 def test_a_started_run_does_not_go_on_with_other_data(folder, splits):
     for path in folder.glob("*.npz"):
         path.unlink()
     (folder / "ann.safetensors").unlink()  # what is left is a checkpoint of the old data
-    with pytest.raises(ExperimentError, match="'other data'"):
+    with pytest.raises(ResultsError, match="'other data'"):
         run_seed(MLP, TINY, elsewhere(splits), 0, folder, progress=False)
 
 
@@ -153,8 +327,8 @@ def test_a_started_run_does_not_go_on_with_other_data(folder, splits):
     [
         ("ann.safetensors", ExperimentError, r"ann\.safetensors is damaged"),
         ("qdsnn.safetensors", ValueError, r"qdsnn\.safetensors is no INT8 network"),
-        ("snn-test.npz", TraceError, r"snn-test\.npz is no usable exit trace"),
-        ("training.json", ValueError, r"training\.json is damaged"),
+        ("snn-test.npz", ResultsError, r"snn-test\.npz is another file than the one recorded"),
+        ("training.json", ResultsError, r"training\.json is another file"),
     ],
 )
 def test_a_damaged_file_is_named_and_nothing_else_is_touched(folder, splits, name, error, told):
@@ -166,9 +340,7 @@ def test_a_damaged_file_is_named_and_nothing_else_is_touched(folder, splits, nam
     assert contents(folder) == before
 
 
-def test_weights_of_another_network_are_refused(folder, splits, tmp_path_factory):
-    lenet = tmp_path_factory.mktemp("lenet")
-    run_seed(LENET, TINY, splits, 0, lenet, progress=False)
+def test_weights_of_another_network_are_refused(folder, splits, lenet):
     traces = [path.name for path in folder.glob("q*.npz")]
     for name, told in (
         ("ann.safetensors", "another network than mlp"),
@@ -194,8 +366,8 @@ def test_a_whole_experiment_with_its_comparison_of_conversions(splits, tmp_path,
     tiny = replace(TINY, conversions=4)
     monkeypatch.setattr(data, "load", lambda name: splits)
     monkeypatch.setitem(MLP.profiles, "smoke", tiny)
-    monkeypatch.setattr(experiments, "CONVERSION_TIMESTEPS", (1, 2))
-    folder = experiments.run("mlp-mnist", "smoke", 2, tmp_path, progress=False)
+    monkeypatch.setattr(steps, "CONVERSION_TIMESTEPS", (1, 2))
+    folder = steps.run("mlp-mnist", "smoke", 2, tmp_path, progress=False)
     assert folder == tmp_path / "mlp-mnist"
     assert (folder / "seed-1" / "qdsnn-test.npz").is_file()
     for variant in TEMPORAL:
@@ -228,7 +400,7 @@ def test_a_whole_experiment_with_its_comparison_of_conversions(splits, tmp_path,
 def test_what_does_not_exist_is_refused_before_anything_is_loaded(arguments, told, monkeypatch):
     monkeypatch.setattr(data, "load", lambda name: pytest.fail("data were loaded"))
     with pytest.raises(ValueError, match=told):
-        experiments.run(*arguments)
+        steps.run(*arguments)
 
 
 def test_missing_weights_say_what_makes_them(tmp_path):

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast
+from accelerate.utils import GradientAccumulationPlugin, broadcast
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample, interpolate, one_hot, pad
 from tqdm.auto import tqdm
@@ -122,7 +122,12 @@ def train(
     from it if it exists: `CheckpointError` if it is damaged or of another network, data or recipe.
     Each epoch's dict holds `epoch`, `loss`, `rate` and `accuracy` (validation, one an exit).
     """
-    accelerator = Accelerator()
+    # Settings of Accelerate's environment, such as its precision, would change results unseen.
+    accelerator = Accelerator(
+        mixed_precision="no",
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+        dynamo_backend="no",
+    )
     network.to(memory_format=torch.channels_last)
     optimizer = _optimizer(network, recipe)
     wrapped, optimizer = accelerator.prepare(network, optimizer)

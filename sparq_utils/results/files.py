@@ -7,10 +7,14 @@ import os
 from itertools import starmap
 from pathlib import Path
 
+from sparq_utils.results.manifest import ResultsError, read_manifest
 from sparq_utils.traces.in_time import temporal_variant
 from sparq_utils.traces.trace import ExitTrace, load_trace
 
-EXPERIMENTS = ("mlp-mnist", "lenet-mnist", "alexnet-cifar10")
+NETWORKS = {"mlp-mnist": "mlp", "lenet-mnist": "lenet5", "alexnet-cifar10": "alexnet"}
+"""The network of each experiment, as its traces name it."""
+
+EXPERIMENTS = tuple(NETWORKS)
 SPLITS = ("validation", "test")
 TRACES = ("ann", "dynamic-ann", "snn", "snn-rate", "qsnn", "qdsnn", "qann", "qdann")
 """The variants that are recorded for every seed."""
@@ -24,10 +28,6 @@ TEMPORAL = tuple(starmap(temporal_variant, IN_TIME))
 
 DYNAMIC = ("dynamic-ann", "qdsnn", "qdann", *TEMPORAL)
 """Those with several exits, recorded on validation images too."""
-
-
-class ResultsError(LookupError):
-    """Results that were asked for and are not recorded, or do not belong together."""
 
 
 def results_dir() -> Path:
@@ -69,13 +69,26 @@ def recorded() -> list[str]:
 def load(experiment: str, variant: str, split: str = "test", seed: int = 0) -> ExitTrace:
     """One recorded trace.
 
-    Raises :class:`ResultsError` if it is not recorded, `TraceError` if its file is damaged,
-    `ValueError` for an unknown name.
+    Raises :class:`ResultsError` if it is not recorded, or is a trace of something else than its
+    name or its manifest says, `TraceError` if its file is damaged, `ValueError` for an unknown
+    name.
     """
     path = trace_path(experiment, variant, split, seed)
     if not path.is_file():
         raise ResultsError(f"no results at {path}; {how_to_record(experiment)}")
-    return load_trace(path)
+    trace = load_trace(path)
+    expected = {
+        "network": NETWORKS[experiment], "variant": variant, "split": split, "seed": seed,
+    }  # fmt: skip
+    for key, value in expected.items():
+        if (found := getattr(trace.measured_on, key)) != value:
+            raise ResultsError(
+                f"{path} is a trace of {key} {found!r}, expected {value!r}: it belongs elsewhere; "
+                "move it away"
+            )
+    if manifest := read_manifest(path.parent):
+        manifest.check(path.name)
+    return trace
 
 
 def how_to_record(experiment: str) -> str:

@@ -1,0 +1,5 @@
+"""The experiments, from data to recorded traces, and what holds a recording to its word."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
