@@ -1,11 +1,14 @@
 # make book   environment + the built book (_build/html)      make test   everything is tried
 # make lab    the chapters in JupyterLab                      make serve  the built book on localhost
+# make verify what is recorded, held to its word              make reproduce  all of it, made again
 SHELL := /bin/bash
 .DEFAULT_GOAL := book
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PORT ?= 8000
 SEEDS ?= 3
+REPRODUCED ?= reproduced
+UV := uv==0.13.9
 BIN := .venv/bin
 ENV := .venv/.installed
 
@@ -18,7 +21,7 @@ endif
 PARALLEL := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical
 STRIP := $(BIN)/nbstripout --extra-keys="metadata.kernelspec metadata.language_info.version"
 
-.PHONY: env book test unit notebooks browser lint format lab serve reproduce bench lock clean
+.PHONY: env book test unit notebooks browser lint format lab serve verify reproduce bench lock clean
 
 env: $(ENV)
 
@@ -26,7 +29,7 @@ $(ENV): requirements.txt requirements-oracles.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed; name one with PYTHON=..."; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/python -m pip install --quiet $(UV)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r requirements-oracles.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
@@ -74,12 +77,17 @@ serve:
 	@test -f _build/html/index.html || $(MAKE) book
 	$(PYTHON) -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
 
-# Hours on two cores, minutes to an hour on a GPU; stopped at any moment, it goes on where it was.
+# Every recorded file against its manifest, and samples of each trace from its weights.
+verify: $(ENV)
+	$(BIN)/python -m sparq_utils verify
+
+# Everything that is recorded, made again in a folder of its own, then compared row by row. Hours
+# on two cores, minutes to an hour on a GPU; stopped at any moment, it goes on where it was.
 reproduce: $(ENV)
-	$(BIN)/python -m sparq_utils run mlp-mnist --profile full --seeds $(SEEDS)
-	$(BIN)/python -m sparq_utils run lenet-mnist --profile full --seeds $(SEEDS)
-	$(BIN)/python -m sparq_utils run alexnet-cifar10 --profile full --seeds 1
-	$(BIN)/python -m sparq_utils results
+	$(BIN)/python -m sparq_utils run mlp-mnist --profile full --seeds $(SEEDS) --out $(REPRODUCED)
+	$(BIN)/python -m sparq_utils run lenet-mnist --profile full --seeds $(SEEDS) --out $(REPRODUCED)
+	$(BIN)/python -m sparq_utils run alexnet-cifar10 --profile full --seeds 1 --out $(REPRODUCED)
+	$(BIN)/python -m sparq_utils compare $(REPRODUCED)
 
 bench: $(ENV)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r benchmarks/requirements.txt

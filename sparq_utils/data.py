@@ -9,14 +9,16 @@ import os
 import tarfile
 import warnings
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from urllib.error import URLError
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from sparq_utils.files import cache_dir, write_whole
 
@@ -53,13 +55,33 @@ class DataError(RuntimeError):
 
 @dataclass(frozen=True)
 class Images:
-    """A split: `pixels` uint8 [N, C, H, W], `labels` int64 [N], and where they come from."""
+    """A split: `pixels` uint8 [N, C, H, W], `labels` int64 [N], and where they come from.
+
+    Raises `ValueError` for pixels or labels of another type or shape, and for negative labels.
+    """
 
     pixels: Tensor
     labels: Tensor
     name: str
     split: str
     provenance: str
+
+    def __post_init__(self) -> None:
+        """Refuse what would be read as something else."""
+        pixels, labels = self.pixels, self.labels
+        problem = None
+        if not isinstance(pixels, Tensor) or pixels.dtype != torch.uint8 or pixels.dim() != 4:
+            problem = f"pixels are {_kind(pixels)}, expected uint8 [N, C, H, W]"
+            if isinstance(pixels, Tensor) and pixels.is_floating_point():
+                problem += " (of values in [0, 1]: (pixels * 255).round().to(torch.uint8))"
+        elif not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.dim() != 1:
+            problem = f"labels are {_kind(labels)}, expected int64 [N], one class number per image"
+        elif len(labels) != len(pixels):
+            problem = f"{len(labels)} labels for {len(pixels)} images"
+        elif len(labels) and labels.min() < 0:
+            problem = f"the label {int(labels.min())} is no class number"
+        if problem:
+            raise ValueError(f"not a split of images: {problem}")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -71,6 +93,73 @@ class Images:
     def take(self, count: int | None) -> "Images":
         """The first `count` images; all of them for None."""
         return replace(self, pixels=self.pixels[:count], labels=self.labels[:count])
+
+
+def _kind(value: object) -> str:
+    """What something is, for a message."""
+    if not isinstance(value, Tensor):
+        return f"a {type(value).__name__}"
+    return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+
+
+class Samples:
+    """A map-style Dataset of (image, label) pairs, read as :class:`Images` are, as it is needed.
+
+    An image is a tensor [C, H, W], uint8 or floats in [0, 1], or what NumPy makes [H, W] or
+    [H, W, C] bytes of, such as a PIL image. Only labels are kept in memory; those of a dataset
+    that does not list them as `targets` are read once, image by image.
+    """
+
+    def __init__(self, dataset: Dataset | Sequence, split: str = "test") -> None:
+        self.dataset, self.split = dataset, split
+        self.name = type(dataset).__name__
+        self.provenance = f"{self.name}, {len(dataset)} samples"
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """The class number of every sample, int64 [N]."""
+        found = getattr(self.dataset, "targets", None)
+        if found is None or getattr(self.dataset, "target_transform", None):
+            found = [self.dataset[number][1] for number in range(len(self))]
+        labels = torch.as_tensor(found)
+        if labels.shape != (len(self),) or labels.is_floating_point() or (labels < 0).any():
+            raise ValueError(f"{self.name} has labels {_kind(labels)}, expected class numbers [N]")
+        return labels.long()
+
+    def floats(self, index: Tensor | slice = slice(None)) -> Tensor:
+        """Pixels as float32 in [0, 1], [N, C, H, W]."""
+        numbers = range(len(self))[index] if isinstance(index, slice) else index.tolist()
+        return torch.stack([self._image(self.dataset[number][0]) for number in numbers])
+
+    def _image(self, image: object) -> Tensor:
+        """One image as float32 in [0, 1], [C, H, W]."""
+        if not isinstance(image, Tensor):
+            array = np.array(image)  # [H, W] or [H, W, C]
+            image = torch.from_numpy(array[..., None] if array.ndim == 2 else array)
+            image = image.permute(2, 0, 1) if image.dim() == 3 else image
+        if image.dim() != 3 or not (image.dtype == torch.uint8 or image.is_floating_point()):
+            raise ValueError(f"{self.name} holds an image {_kind(image)}, expected [C, H, W] of "
+                             "bytes or of floats in [0, 1]")  # fmt: skip
+        return image.float().div(255) if image.dtype == torch.uint8 else image.float()
+
+
+def as_images(source: object, split: str = "test") -> Images | Samples:
+    """What has images and labels, to be read as :class:`Images`: they, or any map-style Dataset.
+
+    Raises `ValueError`, with the way out, for what cannot be asked for its n-th sample.
+    """
+    if isinstance(source, (Images, Samples)):
+        return source
+    if hasattr(source, "__getitem__") and hasattr(source, "__len__"):
+        return Samples(source, split)
+    way = ": give its dataset" if hasattr(source, "dataset") else ""
+    raise ValueError(
+        f"a {type(source).__name__} gives no sample by its number{way or ''}; expected Images or "
+        "a Dataset of (image, label) pairs with a length"
+    )
 
 
 @dataclass(frozen=True)
@@ -144,7 +233,9 @@ def _mnist() -> tuple[tuple, tuple, str]:
         from torchvision.datasets import MNIST
 
         try:
-            MNIST(cache_dir(), download=True)
+            # under the same name, as it is that of the folder; only from where it comes by https
+            secure = [mirror for mirror in MNIST.mirrors if mirror.startswith("https:")]
+            type("MNIST", (MNIST,), {"mirrors": secure})(cache_dir(), download=True)
         except (URLError, OSError, RuntimeError) as error:
             return _mnist_sample(error)
     return *_read_mnist(raw), "MNIST"

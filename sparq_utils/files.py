@@ -43,8 +43,16 @@ def write_whole(path: str | Path, write: bytes | Callable[[BinaryIO], object]) -
 
 
 def cache_dir() -> Path:
-    """Where downloads and decoded copies are kept."""
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sparq_utils"
+    """Where downloads and builds are kept; raises `OSError` if this user has no such place."""
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    if Path(named).is_absolute():
+        return Path(named) / "sparq_utils"
+    try:
+        return Path.home() / ".cache" / "sparq_utils"
+    except RuntimeError as error:  # nobody knows this user
+        raise OSError(
+            "there is no home folder to keep downloads in; name one with XDG_CACHE_HOME"
+        ) from error
 
 
 def _sync_folder(folder: Path) -> None:

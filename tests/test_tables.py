@@ -87,10 +87,10 @@ def test_without_results_the_papers_numbers_stand_alone():
 
 
 def test_the_copy_of_the_data_is_named():
-    trace = make_trace(1, 4, data="CIFAR-10, JPEG-75 copy", encoding="analog")
+    trace = make_trace(1, 4, data="CIFAR-10, first 4", encoding="analog")
     row = Row("alexnet-cifar10", "ann", (trace,), (np.zeros(4, int),))
     found = {("alexnet-cifar10", "ann"): row}
-    label = "AlexNet, CIFAR-10, JPEG-75 copy"
+    label = "AlexNet, CIFAR-10, first 4"
     assert tables.network_label(found, "alexnet-cifar10") == label
     assert label in tables.table_1(found).index.get_level_values("network")
 

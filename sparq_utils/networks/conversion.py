@@ -17,7 +17,7 @@ from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
 from sparq_utils.networks.encoding import ENCODERS
 from sparq_utils.networks.levels import LevelActivation, level_of
 from sparq_utils.networks.pooling import AveragePool
-from sparq_utils.networks.spiking import LIF
+from sparq_utils.networks.spiking import LIF, check_timesteps
 
 Threshold = float | Literal["copy", "percentile", "clip-floor-shift", "auto"]
 
@@ -90,8 +90,7 @@ def convert(
         For T < 1, beta outside (0, 1], an unknown threshold, encoding or kind of neurons, missing
         images, a layer that has no spiking counterpart, by name, or a first stage without neurons.
     """
-    if timesteps < 1:
-        raise ValueError(f"timesteps is {timesteps}, expected at least 1")
+    check_timesteps(timesteps)
     if encoding not in ENCODERS:
         raise ValueError(f"unknown encoding '{encoding}', expected one of {', '.join(ENCODERS)}")
     _check_neurons(neurons, levels, timesteps, beta, encoding)

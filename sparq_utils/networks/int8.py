@@ -1,6 +1,7 @@
 """INT8 networks as plain data and as files: what chapter 9 saves, the page and the C file run."""
 
 import json
+from math import inf, prod
 from pathlib import Path
 
 import torch
@@ -15,7 +16,10 @@ from sparq_utils.networks.encoding import ENCODERS, coding_of
 from sparq_utils.networks.levels import LevelActivation
 from sparq_utils.networks.pooling import AveragePool, pair
 from sparq_utils.networks.quantization import QuantizedSynapse, quietly
-from sparq_utils.networks.spiking import LIF
+from sparq_utils.networks.spiking import LIF, check_timesteps
+
+LARGEST_INPUT = 2**24
+"""Numbers in one image, at most: what a file says is checked before memory is taken for it."""
 
 
 def export_int8(network: EarlyExitNetwork) -> dict:
@@ -86,6 +90,7 @@ def save_int8(network: EarlyExitNetwork, path: str | Path) -> None:
     write_whole(path, save(tensors, metadata={"network": json.dumps(described)}))
 
 
+@torch.no_grad()
 def load_int8(path: str | Path) -> EarlyExitNetwork:
     """Read a network written by :func:`save_int8`.
 
@@ -95,18 +100,43 @@ def load_int8(path: str | Path) -> EarlyExitNetwork:
         raise FileNotFoundError(f"no INT8 network at {path}; 'python -m sparq_utils run' makes one")
     try:
         with safe_open(str(path), "pt") as file:
-            described = json.loads(file.metadata()["network"])
+            described = json.loads((file.metadata() or {})["network"])
+            check_timesteps(described["timesteps"])
             for number, layer in enumerate(described["layers"]):
                 if layer["kind"] in ("conv", "linear"):
                     layer["weight"] = file.get_tensor(f"{number}.weight")
                     layer["bias"] = file.get_tensor(f"{number}.bias")
+                    _check_synapse(layer)
+        if not 0 < prod(described["input_shape"]) <= LARGEST_INPUT:
+            raise ValueError(f"an input of {described['input_shape']}")
         with quietly():
-            return _build_int8(described)
+            network = _build_int8(described)
+            network(torch.zeros(1, *network.input_shape))  # its layers must fit together
+            network.encoder = _encoder(described)  # one that has not drawn yet
+        return network
     except (
-        *(SafetensorError, KeyError, TypeError, ValueError),
-        *(AttributeError, IndexError, RuntimeError),  # what impossible descriptions raise
+        *(SafetensorError, KeyError, TypeError, ValueError, OverflowError),
+        *(AttributeError, IndexError, RuntimeError, MemoryError),  # of impossible descriptions
     ) as error:
-        raise ValueError(f"{path} is no INT8 network of this package ({error})") from error
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"{path} is no INT8 network of this package ({reason}); put the recorded file back, or "
+            "move it away and make it again"
+        ) from error
+
+
+def _check_synapse(layer: dict) -> None:
+    """Raise `ValueError` for numbers that no quantiser can have given."""
+    for side in ("weight", "input", "output"):
+        scale, point = layer[f"{side}_scale"], layer.get(f"{side}_zero_point", 0)
+        if not (isinstance(scale, float) and 0 < scale < inf):
+            raise ValueError(f"a {side} scale of {scale!r}")
+        if type(point) is not int or not 0 <= point <= 255:
+            raise ValueError(f"an {side} zero point of {point!r}")
+    if layer["weight"].dtype != torch.int8 or layer["weight"].dim() not in (2, 4):
+        raise ValueError(f"weights that are {layer['weight'].dtype}")
+    if not torch.isfinite(layer["bias"]).all():
+        raise ValueError("a bias that is not finite")
 
 
 def _build_int8(described: dict) -> EarlyExitNetwork:
@@ -124,9 +154,15 @@ def _build_int8(described: dict) -> EarlyExitNetwork:
         described["name"],
     )
     network.timesteps = described["timesteps"]
-    if described["encoding"] != "analog":
-        network.encoder = ENCODERS[described["encoding"]](described["timesteps"])
+    network.encoder = _encoder(described)
     return network.eval()
+
+
+def _encoder(described: dict) -> nn.Module:
+    """What turns images into what the first layer takes."""
+    if described["encoding"] == "analog":
+        return nn.Identity()
+    return ENCODERS[described["encoding"]](described["timesteps"])
 
 
 def _build_layer(layer: dict, timesteps: int) -> nn.Module:

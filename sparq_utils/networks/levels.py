@@ -6,6 +6,9 @@ makes a quantised ANN of such activations the fair opponent of a spiking network
 arXiv 2409.08290): the same information between layers, MACs of few bits instead of spikes.
 """
 
+from math import inf
+from numbers import Integral
+
 import torch
 from torch import Tensor, nn
 
@@ -31,10 +34,10 @@ class LevelActivation(nn.Module):
 
     def __init__(self, threshold: float, levels: int) -> None:
         super().__init__()
-        if not threshold > 0:
+        if not 0 < threshold < inf:
             raise ValueError(f"threshold is {threshold}, expected a positive number")
-        if levels < 1:
-            raise ValueError(f"levels is {levels}, expected at least 1")
+        if isinstance(levels, bool) or not isinstance(levels, Integral) or levels < 1:
+            raise ValueError(f"levels is {levels!r}, expected a whole number of at least 1")
         self.threshold, self.levels = threshold, levels
 
     def forward(self, current: Tensor) -> Tensor:

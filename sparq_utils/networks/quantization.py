@@ -77,6 +77,8 @@ def quantize_aware(network: EarlyExitNetwork) -> EarlyExitNetwork:
     Batch norm must be folded already (:func:`~sparq_utils.networks.conversion.convert` and
     :func:`~sparq_utils.networks.conversion.fold_batch_norm` do); raises `ValueError` if it is not.
     """
+    if any(isinstance(m, QuantizedSynapse) for m in network.modules()):
+        raise ValueError(f"{network.name} has 8 bits already: prepare the network it was made of")
     if any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules()):
         raise ValueError("fold batch norm first: use convert() or fold_batch_norm()")
     prepared = deepcopy(network)
@@ -113,7 +115,11 @@ def _direct(network: EarlyExitNetwork) -> bool:
 
 @torch.no_grad()
 def calibrate(prepared: EarlyExitNetwork, images: Tensor, batch_size: int = 250) -> None:
-    """Let the observers of a prepared network see images, in place: post-training quantisation."""
+    """Let the observers of a prepared network see images, in place: post-training quantisation.
+
+    Raises `ValueError` for images of another shape, or that hold NaN.
+    """
+    prepared.check_input(images)
     prepared.train()
     for batch in images.split(batch_size):
         prepared(batch)
@@ -121,7 +127,12 @@ def calibrate(prepared: EarlyExitNetwork, images: Tensor, batch_size: int = 250)
 
 
 def to_int8(prepared: EarlyExitNetwork) -> EarlyExitNetwork:
-    """A copy of a prepared network that runs on FBGEMM's INT8 kernels (x86 CPU)."""
+    """A copy of a prepared network that runs on FBGEMM's INT8 kernels (x86 CPU).
+
+    Raises `ValueError` for a network that :func:`quantize_aware` has not prepared.
+    """
+    if not any(isinstance(m, ao.FakeQuantize) for m in prepared.modules()):
+        raise ValueError(f"{prepared.name} is not prepared for 8 bits: use quantize_aware() first")
     with quietly():
         torch.backends.quantized.engine = "fbgemm"
         return ao.convert(deepcopy(prepared).cpu().eval(), inplace=True)

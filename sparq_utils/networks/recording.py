@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.ao.nn import quantized as nnq
+from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from sparq_utils import __version__
-from sparq_utils.data import Images
+from sparq_utils.data import Images, Samples, as_images
 from sparq_utils.networks.counting import SpikeCounter
 from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
 from sparq_utils.networks.encoding import Rate, coding_of
@@ -26,7 +27,7 @@ MOST_STEPS = np.iinfo(np.int16).max // 255
 @torch.no_grad()
 def record(
     network: EarlyExitNetwork,
-    images: Images,
+    images: Images | Samples | Dataset,
     variant: str,
     seed: int = 0,
     batch_size: int = 250,
@@ -41,6 +42,7 @@ def record(
     Networks with several exits keep their logits. Raises `ValueError` for no images, images of
     another shape, labels that are no class numbers, and for layers that cannot be counted.
     """
+    images = as_images(images)
     counter = SpikeCounter(network, skip_zeros)
     logits, acs, spikes = [], [], []
     label = f"recording {variant}" if progress else None

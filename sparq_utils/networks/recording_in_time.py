@@ -27,8 +27,9 @@ therefore pays the side heads T times for a sample that stays, as does the stage
 
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
-from sparq_utils.data import Images
+from sparq_utils.data import Images, Samples, as_images
 from sparq_utils.networks.counting import SpikeCounter
 from sparq_utils.networks.early_exit import EarlyExitNetwork
 from sparq_utils.networks.recording import as_trace, measured_on, per_exit, run_counted
@@ -39,7 +40,7 @@ from sparq_utils.traces.trace import ExitTrace
 @torch.no_grad()
 def record_temporal(
     network: EarlyExitNetwork,
-    images: Images,
+    images: Images | Samples | Dataset,
     variant: str,
     criterion: str = "confidence",
     order: str | None = None,
@@ -68,6 +69,7 @@ def record_temporal(
         raise ValueError(f"{network.name} runs one timestep: there is none to leave out; convert() "
                          "it with timesteps=2 or more")  # fmt: skip
     network = network.without_exits() if order is None else network
+    images = as_images(images)
     counter = SpikeCounter(network, skip_zeros)
     sure, best, acs, spikes = [], [], [], []
     label = f"recording {name}" if progress else None

@@ -9,6 +9,8 @@ synapses see all timesteps as one large batch [T*B, ...].
 """
 
 from collections.abc import Callable
+from math import inf
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -77,12 +79,11 @@ class LIF(nn.Module):
         surrogate: Surrogate = triangular,
     ) -> None:
         super().__init__()
-        if not threshold > 0:
+        if not 0 < threshold < inf:
             raise ValueError(f"threshold is {threshold}, expected a positive number")
         if not 0 < beta <= 1:
             raise ValueError(f"beta is {beta}, expected a decay in (0, 1]")
-        if timesteps < 1:
-            raise ValueError(f"timesteps is {timesteps}, expected at least 1")
+        check_timesteps(timesteps)
         if not 0 <= start <= 1:
             raise ValueError(f"start is {start}, expected a fraction of the threshold in [0, 1]")
         self.threshold, self.timesteps, self.beta = threshold, timesteps, beta
@@ -108,6 +109,12 @@ class LIF(nn.Module):
             f"threshold={self.threshold:.3f}, timesteps={self.timesteps}, beta={self.beta}, "
             f"constant_input={self.constant_input}"
         )
+
+
+def check_timesteps(timesteps: int) -> None:
+    """Raise `ValueError` unless T is a whole number of at least 1."""
+    if isinstance(timesteps, bool) or not isinstance(timesteps, Integral) or timesteps < 1:
+        raise ValueError(f"timesteps is {timesteps!r}, expected a whole number of at least 1")
 
 
 def integrate(current: Tensor, start: float, beta: float, threshold: float) -> Tensor:

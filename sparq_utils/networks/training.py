@@ -9,7 +9,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from math import cos, pi
+from math import cos, inf, isfinite, pi
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +18,19 @@ from accelerate import Accelerator
 from accelerate.utils import GradientAccumulationPlugin, broadcast
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample, interpolate, one_hot, pad
+from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from sparq_utils.data import Images
+from sparq_utils.data import Images, Samples, as_images
 from sparq_utils.files import write_whole
 from sparq_utils.networks.conversion import ClipFloorShift
 from sparq_utils.networks.early_exit import EarlyExitNetwork
 
 AUGMENTATIONS = ("none", "affine", "flip-crop")
+
+
+class TrainingError(RuntimeError):
+    """A training that leads nowhere."""
 
 
 class CheckpointError(RuntimeError):
@@ -62,6 +67,21 @@ class Recipe:
         """Refuse what cannot be trained with."""
         if self.epochs < 1 or self.batch_size < 2:
             raise ValueError(f"{self.epochs} epochs of batches of {self.batch_size}: too few")
+        for name, low, high in (
+            ("learning_rate", 0, inf),
+            ("weight_decay", 0, inf),
+            ("warmup_epochs", 0, self.epochs - 1e-9),
+            ("mixup_alpha", 0, inf),
+            ("label_smoothing", 0, 1),
+            ("distillation", 0, 1),
+            ("small_epochs", 0, self.epochs),
+        ):
+            value = getattr(self, name)
+            if not (isfinite(value) and low <= value <= high):
+                raise ValueError(f"{name} is {value}, expected a number from {low} to {high}")
+        if self.small_epochs and self.small_size < 1:
+            raise ValueError(f"{self.small_epochs} epochs of images of {self.small_size} pixels")
+        _check_exit_weights(self.exit_weights)
         if self.augment not in AUGMENTATIONS:
             raise ValueError(
                 f"unknown augmentation '{self.augment}', expected one of {AUGMENTATIONS}"
@@ -77,6 +97,16 @@ class Recipe:
         return self.learning_rate * 0.5 * (1 + cos(pi * (step - warmup) / (total - warmup)))
 
 
+def _check_exit_weights(weights: Sequence[float] | None) -> None:
+    """Raise `ValueError` unless a weighted mean can be taken."""
+    if weights is not None and not (
+        all(isfinite(weight) and weight >= 0 for weight in weights) and sum(weights) > 0
+    ):
+        raise ValueError(
+            f"exit weights are {tuple(weights)}, expected numbers from 0, not all of them 0"
+        )
+
+
 def joint_loss(
     logits: Tensor,
     targets: Tensor,
@@ -90,6 +120,7 @@ def joint_loss(
     With `distillation` the last exit teaches the others: their target is the label, mixed with
     that share of the last exit's answer (self-distillation, Phuong and Lampert, 2019).
     """
+    _check_exit_weights(weights)
     weights = [1.0] * len(logits) if weights is None else weights
     if len(weights) != len(logits):
         raise ValueError(f"{len(weights)} exit weights for {len(logits)} exits: need one an exit")
@@ -109,8 +140,8 @@ def joint_loss(
 
 def train(
     network: EarlyExitNetwork,
-    training: Images,
-    validation: Images,
+    training: Images | Samples | Dataset,
+    validation: Images | Samples | Dataset,
     recipe: Recipe,
     seed: int = 0,
     checkpoint: str | Path | None = None,
@@ -118,10 +149,16 @@ def train(
 ) -> list[dict]:
     """Train all exits jointly, in place; the learning curve, a dict an epoch.
 
+    Images may also be any map-style Dataset of (image, label) pairs (read as
+    :class:`~sparq_utils.data.Samples`). Layers none of whose parameters require gradients stay as
+    they are, with the running statistics of batch norm. Raises :class:`TrainingError` when the
+    loss is no number any more.
+
     With a `checkpoint` path the state is saved there after every epoch, and training goes on
     from it if it exists: `CheckpointError` if it is damaged or of another network, data or recipe.
     Each epoch's dict holds `epoch`, `loss`, `rate` and `accuracy` (validation, one an exit).
     """
+    training, validation = as_images(training, "train"), as_images(validation, "validation")
     # Settings of Accelerate's environment, such as its precision, would change results unseen.
     accelerator = Accelerator(
         mixed_precision="no",
@@ -148,6 +185,11 @@ def train(
             leave=epoch + 1 == recipe.epochs,
         )
         loss = _epoch(wrapped, training, recipe, seed, epoch, optimizer, accelerator, bar)
+        if not isfinite(loss):
+            raise TrainingError(
+                f"{network.name}: the loss is {loss} in epoch {epoch + 1}; lower the learning rate "
+                f"({recipe.learning_rate}) or mend the images"
+            )
         scores = accuracy(network, validation, precision=recipe.precision)
         entry = {"epoch": epoch + 1, "loss": loss, "rate": optimizer.param_groups[0]["lr"]}
         history.append(entry | {"accuracy": scores})
@@ -172,7 +214,7 @@ def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 def _epoch(
     network: nn.Module,
-    training: Images,
+    training: Images | Samples,
     recipe: Recipe,
     seed: int,
     epoch: int,
@@ -189,7 +231,7 @@ def _epoch(
         raise ValueError(f"{len(training)} images do not fill a batch of {recipe.batch_size}")
     order = torch.randperm(len(training), generator=generator)
     total = torch.zeros((), device=accelerator.device)
-    network.train()
+    _train_mode(network)
     with torch.random.fork_rng():
         # dropout knows no other generator; each process drops others
         torch.manual_seed((rank << 40) + 1_000_003 * seed + epoch)
@@ -215,6 +257,15 @@ def _epoch(
         broadcast(list(network.buffers()))
         total = accelerator.reduce(total, "mean")
     return float(total) / steps
+
+
+def _train_mode(network: nn.Module) -> None:
+    """Training mode, but for layers that have parameters and of which all are frozen."""
+    network.train()
+    for module in network.modules():
+        own = list(module.parameters(recurse=False))
+        if own and not any(parameter.requires_grad for parameter in own):
+            module.eval()
 
 
 def _mixed_loss(
@@ -264,9 +315,15 @@ def _augment(images: Tensor, kind: str, generator: torch.Generator) -> Tensor:
 
 @torch.no_grad()
 def accuracy(
-    network: EarlyExitNetwork, images: Images, batch_size: int = 250, precision: str = "float32"
+    network: EarlyExitNetwork,
+    images: Images | Samples | Dataset,
+    batch_size: int = 250,
+    precision: str = "float32",
 ) -> list[float]:
-    """Fraction of images that each exit gets right, one an exit."""
+    """Fraction of images that each exit gets right, one per exit; `ValueError` for no images."""
+    images = as_images(images)
+    if not len(images) or batch_size < 1:
+        raise ValueError(f"{len(images)} images in batches of {batch_size}: need at least 1")
     was_training = network.training
     network.eval()
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
@@ -281,7 +338,9 @@ def accuracy(
     return (right / len(images)).tolist()
 
 
-def _identity(network: EarlyExitNetwork, training: Images, recipe: Recipe, seed: int) -> dict:
+def _identity(
+    network: EarlyExitNetwork, training: Images | Samples, recipe: Recipe, seed: int
+) -> dict:
     """What a checkpoint must agree with to be resumed."""
     names = [f"{n} {list(p.shape)}" for n, p in network.named_parameters()]
     return {

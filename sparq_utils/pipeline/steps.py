@@ -221,6 +221,7 @@ def _record(run: Seed, variant: str) -> None:
 def _compare_conversions(run: Seed) -> None:
     """Accuracy against T for each way to convert, on the first test images; to a JSON file."""
     path = run.folder / CONVERSIONS
+    run.manifest.check(CONVERSIONS)
     if path.is_file():
         return
     ann = load_ann(run.folder / "ann.safetensors", run.experiment, run.profile.levels)

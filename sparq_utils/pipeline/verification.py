@@ -196,6 +196,8 @@ def bind(folder: str | Path) -> Manifest:
     if not folder.is_dir() or read_manifest(folder):
         raise ResultsError(f"{folder} has a manifest or is not there: nothing to bind")
     notes = read_json(folder / NOTES)
+    if lacking := {"train_images", "torch", "ann_recipe", "qat_recipe"} - set(notes):
+        raise ResultsError(f"{folder / NOTES} does not say {', '.join(sorted(lacking))}")
     names = recorded_names(folder)
     traces = {name: load_trace(folder / name) for name in names if name.endswith(".npz")}
     samples = {trace.measured_on.split: trace.samples for trace in traces.values()}

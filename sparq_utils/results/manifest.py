@@ -95,9 +95,12 @@ class Manifest:
         for name in sorted({*self.files, *recorded_names(self.folder)}):
             self.check(name)
         for name in self.missing():
-            source = name.removesuffix(".safetensors")
-            derived = [f for f in self.files if f.endswith(".npz") or f > name == "ann.safetensors"]
-            if name in WEIGHTS and derived and not (self.folder / CHECKPOINTS[source]).is_file():
+            made_of_it = {f for f in self.files if f.endswith(".npz")}
+            if name == WEIGHTS[0]:
+                made_of_it |= set(WEIGHTS[1:]) & set(self.files)
+            if name not in WEIGHTS or not made_of_it:
+                continue
+            if not (self.folder / CHECKPOINTS[name.removesuffix(".safetensors")]).is_file():
                 raise ResultsError(
                     f"{self.folder / name} is not here, and others would not belong to the traces "
                     f"beside it: put it back (SHA-256 {self.files[name]['sha256']}), or run into a "

@@ -8,6 +8,8 @@ import json
 import zipfile
 import zlib
 from dataclasses import asdict, dataclass, fields
+from math import prod
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +37,9 @@ ENCODINGS = ("analog", "direct", "rate", "latency")
 
 CLASS_DTYPES = (np.uint8, np.uint16)
 """Types of labels and predictions, and so the largest numbers of classes: 256 and 65,536."""
+
+MOST_DEFLATED = 1_032
+"""How many times its size a deflated file can hold, at most."""
 
 LOGIT_TOLERANCE = 1e-4
 """How far logits and confidence may differ: the network's softmax rounds to float32."""
@@ -169,8 +174,17 @@ def _problems(trace: ExitTrace) -> list[str]:
             found.append(f"count '{name}' is negative or falls from one exit to the next")
     if trace.measured_on.encoding not in ENCODINGS:
         found.append(f"unknown encoding '{trace.measured_on.encoding}'")
-    if trace.measured_on.timesteps < 1:
-        found.append(f"timesteps is {trace.measured_on.timesteps}, expected at least 1")
+    numbers = {"timesteps": (1, 2**31), "weight_bits": (1, 64), "seed": (0, 2**63)}
+    if trace.measured_on.levels is not None:
+        numbers["levels"] = (1, 2**31)
+    for name, value in asdict(trace.measured_on).items():
+        if name in numbers:
+            low, high = numbers[name]
+            whole = isinstance(value, Integral) and not isinstance(value, bool)
+            if not whole or not low <= value <= high:
+                found.append(f"{name} is {value!r}, expected a whole number of at least {low}")
+        elif name != "levels" and not isinstance(value, str):
+            found.append(f"{name} is {value!r}, expected text")
     if trace.measured_on.levels is not None and trace.measured_on.levels < 1:
         found.append(f"levels is {trace.measured_on.levels}, expected at least 1")
     return found or _logit_problems(trace)
@@ -233,12 +247,16 @@ def load_trace(path: str | Path) -> ExitTrace:
     if not path.is_file():
         raise FileNotFoundError(f"no trace at {path}; record it with 'python -m sparq_utils run'")
     try:
+        _check_sizes(path)
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         measured_on = json.loads(arrays.pop("measured_on").tobytes())
         known = {field.name for field in fields(MeasuredOn)}
         if not isinstance(measured_on, dict) or set(measured_on) | {"levels"} != known:
             raise TraceError(f"its provenance has not the fields {', '.join(sorted(known))}")
+        for name, array in arrays.items():
+            if name.startswith("count_") and array.dtype.kind not in "iu":
+                raise TraceError(f"its {name} are {array.dtype}, expected whole numbers")
         counts = {
             name.removeprefix("count_"): arrays.pop(name).astype(np.int64)
             for name in list(arrays)
@@ -247,8 +265,23 @@ def load_trace(path: str | Path) -> ExitTrace:
         return ExitTrace(counts=counts, measured_on=MeasuredOn(**measured_on), **arrays)
     except (
         *(KeyError, TypeError, ValueError, OSError, EOFError),
-        *(RuntimeError, zlib.error, zipfile.BadZipFile),  # what damaged archives raise
+        *(RuntimeError, MemoryError, zlib.error, zipfile.BadZipFile),  # of damaged archives
     ) as error:
         raise TraceError(
             f"{path} is no usable exit trace ({error}); delete it and record it again"
         ) from error
+
+
+def _check_sizes(path: Path) -> None:
+    """Raise :class:`TraceError` where an array claims more than its file holds."""
+    headers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            with archive.open(member) as file:
+                shape, _, dtype = headers[np.lib.format.read_magic(file)](file)
+                size = prod(shape) * dtype.itemsize + file.tell()
+            if size != member.file_size or size > MOST_DEFLATED * member.compress_size + 1_024:
+                raise TraceError(f"its {member.filename} claims {size:,} bytes and has them not")
