@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.timing import Row, run, verify
+from sparq_utils.data import DataError
 from sparq_utils.files import write_json
 
 BUILD = Path(__file__).resolve().parent.parent / "_build"
@@ -45,7 +46,7 @@ def main() -> int:
         return 0
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, "
           f"{torch.backends.cpu.get_cpu_capability()}")  # fmt: skip
-    rows, failed = [], 0
+    rows, failed, skipped = [], 0, []
     for case in cases:
         try:
             if options.check:
@@ -53,11 +54,16 @@ def main() -> int:
                 print(f"same  {case.name} | {case.peer}", flush=True)
                 continue
             rows.append(run(case, options.seconds))
+        except DataError as error:
+            skipped.append((f"{case.name} | {case.peer}", error))
         except Exception as error:  # a row that fails must not take the others along
             print(f"FAILED {case.name} | {case.peer}: {type(error).__name__}: {error}", flush=True)
             failed += 1
         else:
             print(line(rows[-1]), flush=True)
+    if skipped:
+        names = "; ".join(name for name, _ in skipped)
+        print(f"SKIPPED for want of data: {names} ({skipped[0][1]})")
     if options.check:
         return int(failed > 0)
     write_json(BUILD / "bench.json", [asdict(row) for row in rows])

@@ -38,7 +38,7 @@ def guarded(command: Callable[[], int | None]) -> NoReturn:
         sys.argv.append("--help")
     if not os.environ.get("COLUMNS", "80").strip("0").isdecimal():  # a width of 0 shows nothing
         del os.environ["COLUMNS"]
-    with _calm_interrupts() as asked, _kept_streams():
+    with _calm_interrupts() as asked, _kept_streams() as output:
         try:
             code = command() or 0
             sys.stdout.flush()
@@ -46,6 +46,8 @@ def guarded(command: Callable[[], int | None]) -> NoReturn:
             code = STOPPED
         except BrokenPipeError:
             code = UNREAD
+        except SystemExit as left:  # so the command line's library leaves a broken pipe
+            code = UNREAD if output.unread else left.code
         except Exception as error:  # all of them: this is the border
             code = STOPPED if asked or isinstance(error.__cause__, KeyboardInterrupt) else FAILED
             if debug:
@@ -108,7 +110,7 @@ class _Stream:
     """A text stream that shows any character and, if it may, goes quiet when it cannot write."""
 
     def __init__(self, stream: TextIO, may_fail: bool) -> None:
-        self._stream, self._may_fail = stream, may_fail
+        self._stream, self._may_fail, self.unread = stream, may_fail, False
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)
@@ -117,6 +119,7 @@ class _Stream:
         try:
             return act()
         except BrokenPipeError:
+            self.unread = True
             if not self._may_fail:
                 raise
         except OSError as error:
@@ -134,10 +137,10 @@ class _Stream:
 
 
 @contextmanager
-def _kept_streams() -> Iterator[None]:
+def _kept_streams() -> Iterator[_Stream]:
     """Standard streams that do not end a run: closed ones lead nowhere, progress may go unseen.
 
-    What a command was asked for goes to standard output, where a failure is an error.
+    Gives standard output, where what a command was asked for goes and a failure is an error.
     """
     for number in (0, 1, 2):
         try:
@@ -150,8 +153,9 @@ def _kept_streams() -> Iterator[None]:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
         setattr(sys, name, _Stream(stream, may_fail))
+    output = sys.stdout
     try:
-        yield
+        yield output
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
     except (OSError, ValueError):

@@ -4,8 +4,10 @@ import time
 
 import pytest
 
-from benchmarks import policies
+from benchmarks import pipeline, policies
+from benchmarks.__main__ import main
 from benchmarks.timing import Case, Contest, run, verify
+from sparq_utils.data import DataError
 
 
 def contest(ours, theirs, check=lambda *_: None, promised=1.0):
@@ -29,6 +31,22 @@ def test_a_row_whose_results_differ_is_refused():
 
     with pytest.raises(AssertionError, match="not the same"):
         verify(contest(lambda: 1, lambda: 2, differ))
+
+
+def test_rows_without_their_data_are_skipped_in_one_line(tmp_path, monkeypatch, capsys):
+    def missing(name):
+        raise DataError(f"{name} could not be downloaded (no network)")
+
+    monkeypatch.setattr("sparq_utils.data.load", missing)
+    monkeypatch.setattr("sys.argv", ["benchmarks", "--check", "CIFAR-10 images"])
+    monkeypatch.setattr(pipeline, "cases", lambda: [
+        Case(f"CIFAR-10 images, {number}", "peer", 1.0, lambda: missing("CIFAR-10"))
+        for number in (1, 2)
+    ])  # fmt: skip
+    assert main() == 0
+    skipped = [line for line in capsys.readouterr().out.splitlines() if "SKIPPED" in line]
+    assert len(skipped) == 1 and "images, 1 | peer; CIFAR-10 images, 2 | peer" in skipped[0]
+    assert "could not be downloaded" in skipped[0]
 
 
 def test_the_sweep_and_its_loop_agree(monkeypatch):

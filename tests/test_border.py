@@ -37,11 +37,11 @@ def shell(command, **settings):
     ("command", "code", "out", "error"),
     [
         ("$S audit > /dev/full", 2, "", "error: the output could not be written (No space left"),
-        ("$S audit | head -n 1", 141, "The paper", ""),
+        ("$S audit | head -n 1", 141, "P. Patne", ""),
         ("$S audit >&-", 0, "", ""),
         ("$S nothing 2>&-", 2, "", ""),
         ("$S nothing 2> /dev/full", 2, "", ""),
-        ("$S --help 2>&- | head -c 20", 0, "", ""),
+        ("$S --help 2>&- | head -c 20", 141, "", ""),
         ("COLUMNS=0 $S run --help | grep -c profile", 0, "", ""),
         ("PYTHONIOENCODING=latin-1 $S audit | grep -c .", 0, "", ""),
         ("PYTHONIOENCODING=ascii $S nothing-≤", 2, "", "error: No such command"),

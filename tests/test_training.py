@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from small import patterns, tiny
 from torch import nn
 
@@ -16,7 +17,14 @@ from sparq_utils.data import Images
 from sparq_utils.networks import training
 from sparq_utils.networks.conversion import ClipFloorShift, convert
 from sparq_utils.networks.quantization import quantize_aware
-from sparq_utils.networks.training import CheckpointError, Recipe, accuracy, joint_loss, train
+from sparq_utils.networks.training import (
+    CheckpointError,
+    Recipe,
+    TrainingError,
+    accuracy,
+    joint_loss,
+    train,
+)
 
 TRAIN, VALIDATION = patterns(96, 0), patterns(50, 1, "validation")
 RECIPE = Recipe(3, batch_size=32, learning_rate=0.01, augment="flip-crop")
@@ -302,6 +310,65 @@ def test_bfloat16_and_small_images_train_too():
     assert 0 < run(build(), recipe)[0]["loss"] < 10
     with pytest.raises(RuntimeError):  # the tiny network takes 8x8 alone: the images do shrink
         run(build(), replace(recipe, small_size=4, small_epochs=1))
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"ACCELERATE_MIXED_PRECISION": "bf16"},
+        {"ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "4"},
+        {"ACCELERATE_DYNAMO_BACKEND": "eager"},
+    ],
+)
+def test_accelerates_environment_changes_nothing(monkeypatch, setting):
+    recipe = replace(RECIPE, epochs=1)
+    plain, told = build(), build()
+    run(plain, recipe)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    for name, value in setting.items():
+        monkeypatch.setenv(name, value)
+    run(told, recipe)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    assert same(plain, told)
+
+
+def test_frozen_parts_stay_as_they_are():
+    network = build()
+    network.stages[0].requires_grad_(False)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    run(network, replace(RECIPE, epochs=1))
+    after = network.state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert not {name for name in moved if name.startswith("stages.0.")}  # statistics included
+    assert "stages.1.1.running_mean" in moved and "stages.1.0.weight" in moved
+
+
+def test_a_training_that_diverges_says_so():
+    with pytest.raises(TrainingError, match=r"tiny: the loss is nan in epoch \d; lower the learn"):
+        run(tiny(), Recipe(9, batch_size=32, learning_rate=1e30))
+
+
+class Pairs(torch.utils.data.Dataset):
+    """The same images as a Dataset that makes each when asked."""
+
+    def __init__(self, images):
+        self.images = images
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, number):
+        return self.images.floats(slice(number, number + 1))[0], int(self.images.labels[number])
+
+
+def test_a_dataset_trains_and_scores_like_the_images_it_holds():
+    first, second = build(), build()
+    expected = run(first)
+    found = train(second, Pairs(TRAIN), Pairs(VALIDATION), RECIPE, progress=False)
+    assert found == expected and same(first, second)
+    pairs = [(picture[0].numpy(), int(label)) for picture, label in
+             zip(VALIDATION.pixels, VALIDATION.labels, strict=True)]  # fmt: skip
+    assert accuracy(first, pairs) == accuracy(first, VALIDATION)
 
 
 WORKER = """
