@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from sparq_utils import data
-from sparq_utils.experiments import Profile, find
+from sparq_utils.experiments import EXPERIMENTS, Profile, find
 from sparq_utils.files import FolderInUseError, lock
 from sparq_utils.networks.training import CheckpointError, Recipe
 from sparq_utils.pipeline import steps
@@ -17,7 +17,7 @@ from sparq_utils.pipeline.comparison import compare
 from sparq_utils.pipeline.steps import run_seed
 from sparq_utils.pipeline.variants import TIMESTEPS, ExperimentError, load_ann
 from sparq_utils.pipeline.verification import bind, verify
-from sparq_utils.results.files import DYNAMIC, SPLITS, TEMPORAL, TRACES
+from sparq_utils.results.files import DYNAMIC, NETWORKS, SPLITS, TEMPORAL, TRACES
 from sparq_utils.results.manifest import ResultsError
 from sparq_utils.results.variants import ROWS
 from sparq_utils.traces.trace import load_trace, save_trace
@@ -217,7 +217,7 @@ def test_weights_trained_elsewhere_are_taken_up_with_what_training_says(folder, 
     notes = json.loads(before["training.json"])
     notes = {key: notes[key] for key in ("data", "train_images", "torch", "ann", "ann_recipe")}
     for wrong, told in (
-        ({}, "does not say of which 'ann_recipe'"),
+        ({}, "does not say of which 'data'"),
         (notes | {"data": "other data"}, "data is 'other data', now it is 'made up'"),
         (notes | {"ann_recipe": notes["ann_recipe"] | {"epochs": 9}}, "epochs is 9, now it is 2"),
     ):
@@ -401,6 +401,10 @@ def test_what_does_not_exist_is_refused_before_anything_is_loaded(arguments, tol
     monkeypatch.setattr(data, "load", lambda name: pytest.fail("data were loaded"))
     with pytest.raises(ValueError, match=told):
         steps.run(*arguments)
+
+
+def test_traces_name_the_networks_of_the_experiments():
+    assert {name: one.network for name, one in EXPERIMENTS.items()} == NETWORKS
 
 
 def test_missing_weights_say_what_makes_them(tmp_path):

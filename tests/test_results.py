@@ -44,12 +44,14 @@ def record(variant, split, seed, experiment="lenet-mnist", **changes):
         "weight_bits": 8 if variant.startswith("q") else 32,
         "split": split,
         "levels": 4 if variant in ("qann", "qdann") else None,
+        "network": results.NETWORKS[experiment],
         **changes,
     }
     # every file another seed, or a test could not tell validation from test
     mixed = 100 * seed + 10 * list(EXITS).index(variant) + (split == "test")
     make = with_logits if EXITS[variant] > 1 else make_trace
     trace = make(EXITS[variant], SAMPLES[split], mixed, **fields)
+    trace = replace(trace, measured_on=replace(trace.measured_on, seed=seed))
     save_trace(trace, results.trace_path(experiment, variant, split, seed))
     return trace
 

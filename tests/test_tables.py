@@ -97,8 +97,8 @@ def test_the_copy_of_the_data_is_named():
 
 def test_collect_takes_what_is_there(tmp_path, monkeypatch):
     monkeypatch.setenv("SPARQ_RESULTS_DIR", str(tmp_path))
-    trace = make_trace(1, 50, variant="ann", encoding="analog")
     for seed in (0, 1):
+        trace = make_trace(1, 50, seed, network="mlp", variant="ann", encoding="analog")
         save_trace(trace, results.trace_path("mlp-mnist", "ann", "test", seed))
     results.trace_path("mlp-mnist", "ann", "test", 2).parent.mkdir()  # a run that has begun
     found, missing = measured.collect()

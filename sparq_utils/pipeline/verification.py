@@ -166,11 +166,8 @@ def agreement(recorded: ExitTrace, found: ExitTrace) -> tuple[bool, str]:
         return False, "the labels are of other images"
     answers = (recorded.prediction[:, :count] == found.prediction).mean()
     distance = np.abs(recorded.confidence[:, :count] - found.confidence)
-    counts = {
-        name: np.abs(_total(found, name, count) / np.maximum(_total(recorded, name, count), 1) - 1)
-        for name in recorded.counts
-    }
-    off = max(ratio.max() for ratio in counts.values())
+    totals = ((_total(found, n, count), _total(recorded, n, count)) for n in recorded.counts)
+    off = max((np.abs(now - then) / np.maximum(then, 1)).max() for now, then in totals)
     if answers == 1 and not distance.any() and not off:
         return True, f"{count} images run again: equal"
     holds = answers >= 0.98 and np.median(distance) < 1e-3 and off < 0.01
