@@ -305,7 +305,7 @@ def test_without_a_home_the_way_out_is_named(monkeypatch):
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr("pathlib.Path.home", homeless)
-    with pytest.raises(DataError, match=r"no home folder .*XDG_CACHE_HOME"):
+    with pytest.raises(OSError, match=r"no home folder .*XDG_CACHE_HOME"):
         data.cache_dir()
 
 

@@ -26,7 +26,7 @@ ROOMS = {
     "results": {"files", "paper", "traces"},
     "plots": {"paper", "results", "traces"},
     "widgets": {"paper", "plots", "results", "traces"},
-    "commands": {"paper", "pipeline", "results"},
+    "commands": {"deploy", "paper", "pipeline", "reference", "results"},
     "pipeline": {"data", "deploy", "experiments", "files", "networks", "results", "traces"},
 }
 """Every room of the package, and the rooms it may import from. The command line may use all."""

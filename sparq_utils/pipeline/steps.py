@@ -24,7 +24,7 @@ from torch import nn
 
 from sparq_utils import data
 from sparq_utils.experiments import Experiment, Profile, find
-from sparq_utils.files import lock, read_json, write_json, write_whole
+from sparq_utils.files import cache_dir, lock, read_json, write_json, write_whole
 from sparq_utils.networks.conversion import convert
 from sparq_utils.networks.early_exit import EarlyExitNetwork
 from sparq_utils.networks.int8 import save_int8
@@ -82,7 +82,7 @@ def run(
     if seeds < 1:
         raise ValueError(f"{seeds} seeds: need at least 1")
     if out is None:
-        out = results_dir() if profile == "full" else data.cache_dir() / "runs" / profile
+        out = results_dir() if profile == "full" else cache_dir() / "runs" / profile
     folder = Path(out) / name
     splits = data.load(experiment.data)
     with lock(folder):
