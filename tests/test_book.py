@@ -111,7 +111,19 @@ def test_every_direct_dependency_is_locked_exactly():
     lock = (ROOT / "requirements.txt").read_text("utf-8")
     locked = set(re.findall(r"^([\w.-]+)==[\w.]+", lock, re.MULTILINE))
     assert {re.match(r"[\w.-]+", one)[0] for one in wanted} <= locked
-    assert "://" not in lock and "--" not in lock
+    assert "://" not in lock and set(re.findall(r"--(\w+)", lock)) == {"hash"}
+
+
+@pytest.mark.parametrize(
+    "name", ["requirements.txt", "requirements-oracles.txt", "benchmarks/requirements.txt"]
+)
+def test_every_requirement_has_its_hashes(name):
+    lock = (ROOT / name).read_text("utf-8")
+    pinned = re.findall(r"^[\w.-]+==", lock, re.MULTILINE)
+    hashed = re.findall(
+        r"^[\w.-]+==[^\n]* \\\n    --hash=sha256:[0-9a-f]{64}\b", lock, re.MULTILINE
+    )
+    assert pinned and len(pinned) == len(hashed)
 
 
 class Page(HTMLParser):

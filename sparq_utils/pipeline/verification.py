@@ -149,7 +149,8 @@ def rerun(
     except (ValueError, LookupError, RuntimeError, OSError) as error:
         return False, str(error)
     recorder = recorder_of(variant, network.timesteps)
-    count = min(SAMPLES, recorder.keywords["batch_size"])  # rate coding draws by the batch
+    # rate coding draws by the batch
+    count = recorder.keywords["batch_size"] if variant == "snn-rate" else SAMPLES
     found = recorder(network, images.take(count), seed=manifest.seed)
     return agreement(recorded, found)
 
