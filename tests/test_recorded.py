@@ -11,6 +11,7 @@ from sparq_utils.experiments import EXPERIMENTS
 from sparq_utils.networks.int8 import load_int8
 from sparq_utils.networks.recording import record
 from sparq_utils.results import files as results
+from sparq_utils.results.manifest import read_manifest, recorded_names
 
 
 @pytest.mark.skipif("SPARQ_DATA_DIR" not in os.environ, reason="downloads nothing for a test")
@@ -32,3 +33,17 @@ def test_a_recorded_network_answers_and_costs_what_its_trace_says(name):
         recorded = trace.count(count)[:, :40]
         np.testing.assert_allclose(found.count(count).sum(1), recorded.sum(1), rtol=0.01)
     assert (found.count("macs") == trace.count("macs")[:, :1]).all()
+
+
+@pytest.mark.parametrize(
+    "folder",
+    sorted(results.results_dir().glob("*/seed-*")),
+    ids=lambda f: f"{f.parent.name}-{f.name}",
+)
+def test_recorded_files_are_those_of_their_manifest(folder):
+    manifest = read_manifest(folder)
+    if manifest is None:
+        pytest.skip("recorded without a manifest: 'python -m sparq_utils bind' writes one")
+    assert (manifest.experiment, f"seed-{manifest.seed}") == (folder.parent.name, folder.name)
+    for name in {*manifest.files, *recorded_names(folder)}:
+        manifest.check(name)
