@@ -157,7 +157,7 @@ def as_images(source: object, split: str = "test") -> Images | Samples:
         return Samples(source, split)
     way = ": give its dataset" if hasattr(source, "dataset") else ""
     raise ValueError(
-        f"a {type(source).__name__} gives no sample by its number{way or ''}; expected Images or "
+        f"a {type(source).__name__} gives no sample by its number{way}; expected Images or "
         "a Dataset of (image, label) pairs with a length"
     )
 

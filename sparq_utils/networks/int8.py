@@ -135,6 +135,9 @@ def _check_synapse(layer: dict) -> None:
             raise ValueError(f"an {side} zero point of {point!r}")
     if layer["weight"].dtype != torch.int8 or layer["weight"].dim() not in (2, 4):
         raise ValueError(f"weights that are {layer['weight'].dtype}")
+    for key, least in (("stride", 1), ("padding", 0)):
+        if not all(type(step) is int and step >= least for step in layer.get(key, ())):
+            raise ValueError(f"a {key} of {layer[key]}")
     if not torch.isfinite(layer["bias"]).all():
         raise ValueError("a bias that is not finite")
 
