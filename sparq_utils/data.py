@@ -79,7 +79,7 @@ class Images:
         elif len(labels) != len(pixels):
             problem = f"{len(labels)} labels for {len(pixels)} images"
         elif len(labels) and labels.min() < 0:
-            problem = f"the label {int(labels.min())} is no class number"
+            problem = f"a label is {int(labels.min())}, but classes are numbered from 0"
         if problem:
             raise ValueError(f"not a split of images: {problem}")
 

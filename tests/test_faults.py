@@ -225,7 +225,7 @@ GIVEN = {
     "no labels": (lambda: images(labels=None), "labels are a NoneType"),
     "labels that are floats": (lambda: images(labels=torch.zeros(2)), "labels are float32"),
     "labels too few": (lambda: images(labels=torch.zeros(1).long()), "1 labels for 2 images"),
-    "a label below 0": (lambda: images(labels=torch.tensor([0, -1])), "the label -1"),
+    "a label below 0": (lambda: images(labels=torch.tensor([0, -1])), "a label is -1"),
     "batches of -1": (lambda: accuracy(NETWORK, patterns(4), batch_size=-1), "batches of -1"),
     "no images": (lambda: accuracy(NETWORK, patterns(4).take(0)), "0 images"),
     "a loader": (lambda: as_images(torch.utils.data.DataLoader([1])), "DataLoader gives no sample"),

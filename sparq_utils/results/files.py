@@ -54,8 +54,11 @@ def trace_path(experiment: str, variant: str, split: str = "test", seed: int = 0
 def seeds(experiment: str) -> list[int]:
     """The recorded seeds of an experiment, rising; raises :class:`ResultsError` if none."""
     folder = trace_path(experiment, "ann").parent.parent
-    names = (path.name.removeprefix("seed-") for path in folder.glob("seed-*") if path.is_dir())
-    found = sorted(int(name) for name in names if name.isdecimal())
+    # listing, where glob() would take a folder that may not be read for an empty one
+    listed = folder.iterdir() if folder.is_dir() else ()
+    names = (path.name for path in listed if path.name.startswith("seed-") and path.is_dir())
+    numbers = (name.removeprefix("seed-") for name in names)
+    found = sorted(int(number) for number in numbers if number.isdecimal())
     if not found:
         raise ResultsError(f"no results in {folder}; {how_to_record(experiment)}")
     return found
