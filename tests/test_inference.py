@@ -1,16 +1,22 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from make_trace import make_trace
 from small import pictures, tiny
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from sparq_utils.networks import early_exit
 from sparq_utils.networks.conversion import convert
 from sparq_utils.networks.early_exit import EarlyExitNetwork
 from sparq_utils.networks.inference import staged_inference
 from sparq_utils.networks.training import joint_loss
+from sparq_utils.traces.company import in_company
+from sparq_utils.traces.policies import Oracle, Table, Thresholds
 
 ANN = tiny().double()
 SPIKING = convert(ANN, pictures(40, dtype=torch.float64), timesteps=3)
@@ -183,3 +189,71 @@ def test_the_joint_loss_is_a_weighted_mean():
 def test_a_weight_for_each_exit():
     with pytest.raises(ValueError, match="2 exit weights for 3 exits"):
         joint_loss(torch.zeros(3, 2, 10), torch.zeros(2, dtype=torch.int64), (1.0, 1.0))
+
+
+def traced(network, images, labels=0):
+    """The trace of a network on double-precision images, without counts that matter."""
+    with torch.no_grad():
+        logits = network(images).float()  # [exits, B, classes]
+    sure, best = logits.softmax(-1).max(-1)
+    plain = make_trace(3, len(images))
+    return replace(
+        plain,
+        confidence=sure.numpy(),
+        prediction=best.numpy().astype(np.uint8),
+        labels=np.full(len(images), labels, np.uint8),
+        logits=logits.numpy(),
+    )
+
+
+@pytest.mark.parametrize("network", [ANN, SPIKING, RATE])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_table_decides_live_as_on_a_trace(network, seed):
+    rng = np.random.default_rng(seed)
+    images, edges = pictures(40, seed, torch.float64), (0.12, 0.15, 0.2, 0.25)
+    policy = Table(rng.random((3, 5)) < 0.4, edges)
+    trace = traced(network, images)
+    answers = staged_inference(network, images, policy)
+    leaving = policy.leaving(trace)
+    assert len(set(leaving.tolist())) > 1
+    np.testing.assert_array_equal(answers.exit, leaving)
+    np.testing.assert_array_equal(answers.prediction, trace.prediction[leaving, np.arange(40)])
+    by_hand = staged_inference(network, images, policy.lets_go)  # any function will do
+    assert torch.equal(by_hand.exit, answers.exit)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    seed=st.integers(0, 99),
+    pieces=st.integers(3_000, 200_000),
+    network=st.sampled_from([ANN, SPIKING]),
+)
+def test_a_company_answers_live_as_on_a_trace(seed, pieces, network):
+    rng, images = np.random.default_rng(seed), pictures(30, seed, torch.float64)
+    weights = np.tril(rng.uniform(0, 1.5, (3, 3)))
+    weights[0, 0] = 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(early_exit, "PIECE_BYTES", pieces)
+        company = in_company(traced(network, images), weights)
+        policy = Thresholds(tuple(np.median(company.confidence, axis=1)[:-1]))
+        answers = staged_inference(network, images, policy, weights)
+    leaving = policy.leaving(company)
+    close = np.abs(company.confidence[:-1] - np.array(policy.values)[:, None]).min(0) < 1e-6
+    people = np.arange(30)[~close]  # rounding may decide for who lies on a threshold
+    np.testing.assert_array_equal(answers.exit[people], leaving[people])
+    expected = company.prediction[leaving, np.arange(30)]
+    np.testing.assert_array_equal(answers.prediction[people], expected[people])
+    expected = company.confidence[leaving, np.arange(30)]
+    np.testing.assert_allclose(answers.confidence[people], expected[people], rtol=1e-5)
+
+
+def test_policies_that_cannot_decide_live_are_refused():
+    images = pictures(2, dtype=torch.float64)
+    with pytest.raises(ValueError, match="Oracle does not decide by confidence"):
+        staged_inference(ANN, images, Oracle())
+    with pytest.raises(ValueError, match=r"expected one bool for each"):
+        staged_inference(ANN, images, lambda exit, sure: sure)
+    with pytest.raises(ValueError, match="is for 2 exits, not for 3"):
+        staged_inference(ANN, images, Table(np.zeros((2, 13), bool)))
+    with pytest.raises(ValueError, match=r"company weights \(2, 2\) for 3 exits"):
+        staged_inference(ANN, images, (0.5, 0.5), np.eye(2))

@@ -330,6 +330,17 @@ def test_only_int8_networks_are_exported():
         export_int8(prepared())
 
 
+def test_neurons_of_another_kind_are_not_saved_as_ours(tmp_path):
+    class ResetToZero(LIF):
+        """Neurons that no file of ours can describe."""
+
+    network = to_int8(prepared())
+    network.stages[0][1].__class__ = ResetToZero
+    with pytest.raises(ValueError, match="a ResetToZero is no layer of an INT8 network"):
+        save_int8(network, tmp_path / "tiny.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_export_is_all_that_the_arithmetic_needs():
     """Recomputed in whole numbers from the exported description: the spikes of the first layer."""
     real = to_int8(prepared())

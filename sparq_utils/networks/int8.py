@@ -62,7 +62,7 @@ def _export_layer(layer: nn.Module) -> dict:
         if weight.dim() == 4:
             entry |= {"stride": list(synapse.stride), "padding": list(synapse.padding)}
         return entry
-    if isinstance(layer, LIF):
+    if type(layer) is LIF:  # a subclass would come back as something else
         return {
             "kind": "lif",
             "threshold": layer.threshold,

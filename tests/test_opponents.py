@@ -1,0 +1,80 @@
+"""The comparison table: QDSNN against its opponent, under every model, winner in each cell."""
+
+import numpy as np
+import pytest
+from make_trace import make_trace
+from test_energy_models import with_counts
+
+from sparq_utils.results import opponents as module
+from sparq_utils.results.files import ResultsError, trace_path
+from sparq_utils.results.opponents import beside_opponent, opponents_table, winners
+from sparq_utils.results.rows import Row
+from sparq_utils.traces.energy import EnergyConstants
+from sparq_utils.traces.energy_models import ENERGY_MODELS, Priced
+from sparq_utils.traces.memory import memory_model
+from sparq_utils.traces.trace import save_trace
+
+
+def toy(name, mac_j, ac_j):
+    """A model in which operations alone cost."""
+    constants = EnergyConstants(mac_j, ac_j, 0, 0, 0)
+    return Priced(name, "here", constants, memory_model("layer-by-layer"))
+
+
+MODELS = {one.name: one for one in (toy("dear MACs", 1e-12, 1e-13), toy("alike", 1e-12, 1e-12))}
+
+
+def rows(experiment="mlp-mnist"):
+    """100 MACs and 500 ACs of 10 spikes in 200 updates, against 200 MACs."""
+    leave = np.zeros(1, dtype=np.int64)
+    ours = with_counts(macs=100, acs=500, spikes=10, lif_updates=200)
+    theirs = with_counts("analog", timesteps=1, levels=4, macs=200)
+    return Row(experiment, "qdsnn", (ours,), (leave,)), Row(
+        experiment, "qdann", (theirs,), (leave,)
+    )
+
+
+def test_a_table_by_hand():
+    table = beside_opponent(*rows(), MODELS)
+    assert table["winner"].to_dict() == {"dear MACs": "spiking", "alike": "opponent"}
+    np.testing.assert_allclose(table["spiking_j"], [150e-12, 600e-12])
+    np.testing.assert_allclose(table["opponent_j"], 200e-12)
+    np.testing.assert_allclose(table["ratio"], [0.75, 3.0])
+    # 5 % spikes; 100 + 0.1 n and 100 + n operations are worth 200 at twice and a fifth of 500
+    np.testing.assert_allclose(table["rate"], 0.05)
+    np.testing.assert_allclose(table["break_even"], [0.10, 0.01])
+
+
+def test_all_experiments_and_the_winner_of_each_cell(monkeypatch):
+    def found(experiment, variant):
+        if experiment == "alexnet-cifar10":
+            raise ResultsError("not recorded")
+        return rows(experiment)[variant == "qdann-0.6-0.7"]
+
+    monkeypatch.setattr(module, "row", found)
+    monkeypatch.setattr(module, "recorded", lambda: ["mlp-mnist", "lenet-mnist", "alexnet-cifar10"])
+    table = opponents_table(models=MODELS)
+    assert table.index.names == ["experiment", "model"]
+    assert {"spiking_accuracy", "opponent_accuracy"} <= set(table)
+    cells = winners(table)
+    assert cells.index.tolist() == list(MODELS)  # in the models' order
+    for network in ("mlp-mnist", "lenet-mnist"):
+        assert cells[network].tolist() == ["spiking 1.33x", "opponent 3.00x"]
+    with pytest.raises(ResultsError, match=r"'qdsnn-0\.6-0\.7' and 'qdann-0\.6-0\.7'"):
+        opponents_table(experiments=["alexnet-cifar10"], models=MODELS)
+
+
+def test_models_that_ask_for_more_than_was_counted_are_left_out(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPARQ_RESULTS_DIR", str(tmp_path))
+    ours = make_trace(seed=1)
+    old = {name: count for name, count in ours.counts.items() if name != "current_reads"}
+    ours = type(ours)(ours.confidence, ours.prediction, ours.labels, old, ours.measured_on)
+    theirs = make_trace(seed=2, encoding="analog", timesteps=1, levels=4)
+    for variant, trace in (("qdsnn", ours), ("qdann", theirs)):
+        for split in ("validation", "test"):
+            save_trace(trace, trace_path("mlp-mnist", variant, split))
+    table = opponents_table(experiments=["mlp-mnist"])
+    assert set(ENERGY_MODELS) - set(table.loc["mlp-mnist"].index) == {
+        *("horowitz-step-by-step-exact", "horowitz-event-driven-exact"),
+        *("sram-dram-step-by-step", "sram-dram-event-driven"),
+    }
