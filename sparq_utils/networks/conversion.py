@@ -17,6 +17,7 @@ from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
 from sparq_utils.networks.encoding import ENCODERS
 from sparq_utils.networks.levels import LevelActivation, level_of
 from sparq_utils.networks.pooling import AveragePool
+from sparq_utils.networks.shapes import shapes
 from sparq_utils.networks.spiking import LIF, check_timesteps
 
 Threshold = float | Literal["copy", "percentile", "clip-floor-shift", "auto"]
@@ -140,7 +141,7 @@ def _check_neurons(
 def fold_batch_norm(network: EarlyExitNetwork) -> EarlyExitNetwork:
     """An evaluation copy with batch norm folded into synapses, dropout gone, pooling fixed."""
     folded = deepcopy(network).eval()
-    shapes = _shapes(folded)
+    known = shapes(folded)
     for _, _, part in folded.parts():
         flat: list[nn.Module] = []
         for layer in layers_of(part):
@@ -150,7 +151,7 @@ def fold_batch_norm(network: EarlyExitNetwork) -> EarlyExitNetwork:
             elif isinstance(layer, nn.BatchNorm1d) and isinstance(before, nn.Linear):
                 flat[-1] = fuse_linear_bn_eval(before, layer)
             elif isinstance(layer, nn.AdaptiveAvgPool2d):
-                flat.extend(_fixed_pool(layer, shapes[layer]))
+                flat.extend(_fixed_pool(layer, known[layer][0]))
             elif not isinstance(layer, (nn.Dropout, nn.Identity)):
                 flat.append(layer)
         set_layers(part, flat)
@@ -164,23 +165,6 @@ def set_layers(part: nn.Module, layers: list[nn.Module]) -> None:
     while len(part):
         del part[-1]
     part.extend(layers)
-
-
-@torch.no_grad()
-def _shapes(network: EarlyExitNetwork) -> dict[nn.Module, torch.Size]:
-    """Input shape [c, h, w] of every adaptive pooling layer."""
-    shapes: dict[nn.Module, torch.Size] = {}
-
-    def note(layer: nn.Module, inputs: tuple[Tensor]) -> None:
-        shapes[layer] = inputs[0].shape[1:]
-
-    pools = [m for m in network.modules() if isinstance(m, nn.AdaptiveAvgPool2d)]
-    hooks = [pool.register_forward_pre_hook(note) for pool in pools]
-    like = next(network.parameters(), torch.zeros(0))  # its precision and its device
-    network(like.new_zeros(1, *network.input_shape))
-    for hook in hooks:
-        hook.remove()
-    return shapes
 
 
 def _fixed_pool(layer: nn.AdaptiveAvgPool2d, shape: torch.Size) -> list[nn.Module]:

@@ -19,12 +19,12 @@ import torch
 from torch import Tensor, nn
 
 from sparq_utils.networks.early_exit import EarlyExitNetwork
+from sparq_utils.networks.shapes import Shapes, shapes
 from sparq_utils.networks.spiking import LIF
 from sparq_utils.networks.wiring import (
     UNITS,
     Synapse,
     dense_macs,
-    device_of,
     exact_macs,
     fan_out,
     fan_out_at_source,
@@ -32,7 +32,6 @@ from sparq_utils.networks.wiring import (
     is_spiking,
     named_layers,
     parameters_of,
-    shapes,
     synapses,
 )
 
@@ -42,7 +41,6 @@ __all__ = [
     "Static",
     "count_layers",
     "dense_macs",
-    "device_of",
     "exact_macs",
     "fan_out",
     "static_counts",
@@ -107,13 +105,12 @@ class _Row:
     synapse: Synapse | None = None
 
 
-def _rows(network: EarlyExitNetwork, skip_zeros: bool) -> Iterator[_Row]:
+def _rows(network: EarlyExitNetwork, known: Shapes, skip_zeros: bool) -> Iterator[_Row]:
     """Every layer that costs anything, in order of evaluation.
 
     A neuron is an activation or LIF unit, or a unit of an output layer, which integrates its
     input every step as the others do (so AlexNet has the paper's 180,234).
     """
-    known = shapes(network)
     found = {synapse.layer: synapse for synapse in synapses(network)}
     layers = list(named_layers(network))
     outputs = {(kind, index): layer for kind, index, _, layer in layers if kind == "head"}
@@ -157,7 +154,7 @@ def _synapse_counts(
 def static_counts(network: EarlyExitNetwork, skip_zeros: bool = False) -> dict[Part, Static]:
     """What each stage and head costs whatever the image, by ("stage" or "head", index)."""
     counts = {(kind, index): Static() for kind, index, _ in network.parts()}
-    for row in _rows(network, skip_zeros):
+    for row in _rows(network, shapes(network), skip_zeros):
         counts[row.part] += row.static
     return counts
 
@@ -173,9 +170,9 @@ class SpikeCounter:
 
     def __init__(self, network: EarlyExitNetwork, skip_zeros: bool = False) -> None:
         self.network, self.timesteps = network, network.timesteps
-        self.rows = list(_rows(network, skip_zeros))
-        self.parts = [(kind, index) for kind, index, _ in network.parts()]
         known = shapes(network)
+        self.rows = list(_rows(network, known, skip_zeros))
+        self.parts = [(kind, index) for kind, index, _ in network.parts()]
         self._columns: dict[nn.Module, list[int]] = {}
         fans: dict[nn.Module, list[Tensor]] = {}
         for number, row in enumerate(self.rows):

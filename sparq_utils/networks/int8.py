@@ -15,7 +15,8 @@ from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
 from sparq_utils.networks.encoding import ENCODERS, coding_of
 from sparq_utils.networks.levels import LevelActivation
 from sparq_utils.networks.pooling import AveragePool, pair
-from sparq_utils.networks.quantization import QuantizedSynapse, quietly
+from sparq_utils.networks.quantization import quietly
+from sparq_utils.networks.quantized_synapse import QuantizedSynapse
 from sparq_utils.networks.spiking import LIF, check_timesteps
 
 LARGEST_INPUT = 2**24

@@ -8,13 +8,11 @@ floats (AMX on x86), so three bytes instead of one float still win.
 """
 
 from copy import deepcopy
-from math import prod
 
 import torch
 from torch import Tensor, nn
 
 from sparq_utils.networks.early_exit import EarlyExitNetwork
-from sparq_utils.networks.pooling import pooling_area
 from sparq_utils.networks.wiring import Synapse, synapses
 
 LIMBS = 3
@@ -45,7 +43,7 @@ def with_integer_synapses(network: EarlyExitNetwork, smallest: int = SMALLEST) -
         raise RuntimeError("this build of PyTorch has no INT8 kernels of oneDNN (x86 CPUs only)")
     fast = deepcopy(network).eval()
     swapped = {
-        synapse.layer: IntegerSynapse(synapse.layer, _levels(synapse))
+        synapse.layer: IntegerSynapse(synapse.layer, synapse.levels)
         for synapse in synapses(fast)
         if _fits(synapse) and synapse.layer.weight.numel() >= smallest
     }
@@ -67,13 +65,8 @@ def _fits(synapse: Synapse) -> bool:
         and getattr(layer, "groups", 1) == 1
         and getattr(layer, "padding_mode", "zeros") == "zeros"
         and not isinstance(getattr(layer, "padding", 0), str)
-        and _levels(synapse) <= MOST_LEVELS
+        and synapse.levels <= MOST_LEVELS
     )
-
-
-def _levels(synapse: Synapse) -> int:
-    """How many spikes share an input: the area of the average pooling before the synapse."""
-    return prod(pooling_area(m) for m in synapse.through if isinstance(m, nn.AvgPool2d))
 
 
 class IntegerSynapse(nn.Module):

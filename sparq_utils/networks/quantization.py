@@ -18,57 +18,8 @@ from torch.ao.nn import quantized as nnq
 
 from sparq_utils.networks.conversion import SYNAPSES, set_layers
 from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
-from sparq_utils.networks.levels import LevelActivation
-from sparq_utils.networks.pooling import pooling_area
-from sparq_utils.networks.spiking import LIF
-
-WEIGHT = ao.FakeQuantize.with_args(
-    observer=ao.MinMaxObserver,
-    dtype=torch.qint8,
-    quant_min=-127,
-    quant_max=127,
-    qscheme=torch.per_tensor_symmetric,
-)
-ACTIVATION = ao.FakeQuantize.with_args(
-    observer=ao.MinMaxObserver,
-    dtype=torch.quint8,
-    quant_min=0,
-    quant_max=255,
-    qscheme=torch.per_tensor_affine,
-)
-
-
-class QuantizedSynapse(nn.Module):
-    """QuantStub - convolution or linear layer - DeQuantStub: an 8-bit region in a float network.
-
-    `levels`, for inputs that are whole multiples of 1 / `levels`, is their number: 1 for spikes,
-    as many as an activation has for levels, times the pooling area between. None means analog
-    inputs, whose range is observed.
-    """
-
-    def __init__(self, synapse: nn.Module, levels: int | None = None) -> None:
-        super().__init__()
-        self.quant, self.synapse, self.dequant = ao.QuantStub(), synapse, ao.DeQuantStub()
-        self.qconfig = ao.QConfig(activation=ACTIVATION, weight=WEIGHT)
-        if levels is not None:
-            grid = ao.FixedQParamsFakeQuantize.with_args(
-                observer=ao.FixedQParamsObserver.with_args(
-                    scale=1 / levels, zero_point=0, dtype=torch.quint8, quant_min=0, quant_max=255
-                )
-            )
-            self.quant.qconfig = ao.QConfig(activation=grid, weight=WEIGHT)
-
-    def train(self, mode: bool = True) -> "QuantizedSynapse":
-        """Observers watch in training mode alone: an evaluation leaves the network as it was."""
-        super().train(mode)
-        for module in self.modules():
-            if isinstance(module, ao.FakeQuantize):
-                module.enable_observer(mode)
-        return self
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Floats to floats; in between, fake-quantised or INT8."""
-        return self.dequant(self.synapse(self.quant(x)))
+from sparq_utils.networks.quantized_synapse import QuantizedSynapse
+from sparq_utils.networks.wiring import synapses
 
 
 def quantize_aware(network: EarlyExitNetwork) -> EarlyExitNetwork:
@@ -83,34 +34,18 @@ def quantize_aware(network: EarlyExitNetwork) -> EarlyExitNetwork:
         raise ValueError("fold batch norm first: use convert() or fold_batch_norm()")
     prepared = deepcopy(network)
     prepared.requires_grad_(True)
-    after_stage: int | None = None
-    if any(isinstance(m, LIF) for m in network.modules()) and not _direct(network):
-        after_stage = 1
-    for kind, _, part in prepared.parts():
+    for _, _, part in prepared.parts():
         set_layers(part, list(layers_of(part)))  # a plain network nests its stages
-        levels = after_stage
+    levels = {synapse.layer: synapse.levels for synapse in synapses(prepared)}
+    for _, _, part in prepared.parts():
         for position, layer in enumerate(part):
-            if isinstance(layer, SYNAPSES):
+            if layer in levels:
                 # 8 bits hold 255 spikes; beyond, the range is observed as for analog inputs
-                exact = levels if levels and levels <= 255 else None
+                exact = levels[layer] if (levels[layer] or 256) <= 255 else None
                 part[position] = QuantizedSynapse(layer, exact)
-                levels = None
-            elif isinstance(layer, LIF):
-                levels = 1
-            elif isinstance(layer, LevelActivation):
-                levels = layer.levels
-            elif isinstance(layer, nn.AvgPool2d) and levels:
-                levels *= pooling_area(layer)
-        if kind == "stage":
-            after_stage = levels
     with quietly():
         torch.backends.quantized.engine = "fbgemm"
         return ao.prepare_qat(prepared.train(), inplace=True)
-
-
-def _direct(network: EarlyExitNetwork) -> bool:
-    """Whether the image drives the first neurons as a constant current."""
-    return any(getattr(m, "constant_input", False) for m in network.modules())
 
 
 @torch.no_grad()

@@ -16,8 +16,8 @@ from sparq_utils.networks.counting import SpikeCounter
 from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
 from sparq_utils.networks.encoding import Rate, coding_of
 from sparq_utils.networks.levels import LevelActivation
-from sparq_utils.networks.quantization import QuantizedSynapse
-from sparq_utils.networks.wiring import device_of
+from sparq_utils.networks.quantized_synapse import QuantizedSynapse
+from sparq_utils.networks.shapes import device_of
 from sparq_utils.traces.trace import CLASS_DTYPES, ExitTrace, MeasuredOn
 
 MOST_STEPS = np.iinfo(np.int16).max // 255

@@ -15,7 +15,9 @@ from torch.nn.functional import avg_pool2d, conv2d
 from sparq_utils.networks.conversion import ACTIVATIONS, SYNAPSES
 from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
 from sparq_utils.networks.levels import LevelActivation
-from sparq_utils.networks.quantization import QuantizedSynapse
+from sparq_utils.networks.pooling import pooling_area
+from sparq_utils.networks.quantized_synapse import QuantizedSynapse
+from sparq_utils.networks.shapes import Shapes
 from sparq_utils.networks.spiking import LIF
 
 CONNECTED = (*SYNAPSES, QuantizedSynapse)
@@ -36,7 +38,9 @@ class Synapse:
 
     `source` is the module whose spikes arrive (LIF neurons, or the encoder of spike trains), None
     for analog inputs; `through` the layers between them. `runs` is how many times it is evaluated
-    an image: T, or once before the first neurons of an analog or direct-coded image.
+    an image: T, or once before the first neurons of an analog or direct-coded image. `levels`:
+    its inputs are whole multiples of 1 / `levels`, by how many spikes (or levels of an
+    activation) are averaged in one; None if they can be any number.
     """
 
     layer: nn.Module
@@ -46,6 +50,7 @@ class Synapse:
     source: nn.Module | None
     through: tuple[nn.Module, ...]
     runs: int
+    levels: int | None
 
     @property
     def spiking(self) -> bool:
@@ -100,26 +105,33 @@ def synapses(network: EarlyExitNetwork) -> Iterator[Synapse]:
     """
     coded = is_spike_coded(network)
     source, through = (network.encoder if coded else None), ()
-    runs = network.timesteps if coded else 1
-    after_stage = (source, through, runs)
+    runs, levels = (network.timesteps, 1) if coded else (1, None)
+    after_stage = (source, through, runs, levels)
     part = None
     for kind, index, name, layer in named_layers(network):
         if part != (kind, index):
-            part, (source, through, runs) = (kind, index), after_stage
+            part, (source, through, runs, levels) = (kind, index), after_stage
         if isinstance(layer, CONNECTED):
-            yield Synapse(layer, kind, index, name, source, through, runs)
-            source, through = None, ()  # until neurons follow, what comes out is a current
+            yield Synapse(layer, kind, index, name, source, through, runs, levels)
+            source, through, levels = None, (), None  # until neurons follow, currents come out
         elif isinstance(layer, LIF):
-            source, through, runs = layer, (), network.timesteps
+            source, through, runs, levels = layer, (), network.timesteps, 1
+        elif isinstance(layer, LevelActivation) and source is None:
+            levels = layer.levels
         elif source is not None and isinstance(layer, PASSED):
             through = (*through, layer)
+            levels *= pooling_area(layer) if isinstance(layer, nn.AvgPool2d) else 1
         elif source is not None:
             raise ValueError(
                 f"{name} ({type(layer).__name__}) stands between spikes and a synapse, where only "
                 f"{', '.join(known.__name__ for known in PASSED)} keep them countable"
             )
+        elif levels and isinstance(layer, nn.AvgPool2d):
+            levels *= pooling_area(layer)
+        elif not isinstance(layer, PASSED):
+            levels = None
         if kind == "stage":
-            after_stage = (source, through, runs)
+            after_stage = (source, through, runs, levels)
 
 
 def weights_of(layer: nn.Module) -> Tensor:
@@ -192,9 +204,7 @@ def exact_macs(layer: nn.Module, input_shape: torch.Size, skip_zeros: bool = Fal
     return int(fan_out(layer, input_shape, skip_zeros).sum())
 
 
-def fan_out_at_source(
-    synapse: Synapse, known: dict[nn.Module, tuple[torch.Size, torch.Size]], skip_zeros: bool
-) -> Tensor:
+def fan_out_at_source(synapse: Synapse, known: Shapes, skip_zeros: bool) -> Tensor:
     """How many of a synapse's weights one spike at its source meets: float64 [*source shape].
 
     `known` comes from :func:`shapes`. Summing, not averaging, through the pooling in between.
@@ -213,36 +223,3 @@ def fan_out_at_source(
         return x
 
     return _carry_back(summed, known[synapse.source][1], fan)
-
-
-@torch.no_grad()
-def shapes(network: EarlyExitNetwork) -> dict[nn.Module, tuple[torch.Size, torch.Size]]:
-    """Input and output shape of every layer and of the encoder, without the batch.
-
-    The network runs once on zeros; an encoder's random numbers are put back.
-    """
-    image = torch.Size(network.input_shape)
-    found: dict[nn.Module, tuple[torch.Size, torch.Size]] = {network.encoder: (image, image)}
-
-    def note(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
-        found[layer] = (inputs[0].shape[1:], output.shape[1:])
-
-    layers = [layer for _, _, part in network.parts() for layer in layers_of(part)]
-    hooks = [layer.register_forward_hook(note) for layer in layers]
-    was_training = network.training
-    generator = getattr(network.encoder, "generator", None)
-    drawn = generator.get_state() if generator else None
-    try:
-        network.eval()(torch.zeros(1, *image, device=device_of(network)))
-    finally:
-        network.train(was_training)
-        if generator:
-            generator.set_state(drawn)
-        for hook in hooks:
-            hook.remove()
-    return found
-
-
-def device_of(network: nn.Module) -> torch.device:
-    """Where a network computes; an INT8 one, which has no parameters, on the CPU."""
-    return next((p.device for p in network.parameters()), torch.device("cpu"))
