@@ -5,7 +5,7 @@ import os
 import torch
 from torch import nn
 
-from sparq_utils.networks.wiring import device_of
+from sparq_utils.networks.shapes import device_of
 
 FEATURES = ("avx2", "avx512_f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 """Of a processor: what decides which kernels run, and so in which order sums are rounded."""
