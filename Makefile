@@ -19,6 +19,7 @@ endif
 
 # One worker a core; more threads inside each would only get in one another's way.
 PARALLEL := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical
+SCRIPTS := sparq_utils/widgets/*.js assets/static/*.js assets/static/lite/*.js
 STRIP := $(BIN)/nbstripout --extra-keys="metadata.kernelspec metadata.language_info.version"
 
 .PHONY: env book test unit notebooks browser lint format lab serve verify reproduce bench lock clean
@@ -64,11 +65,14 @@ lint: $(ENV)
 	$(BIN)/ruff format --check .
 	$(STRIP) --verify notebooks/*.ipynb
 	$(BIN)/codespell
+	$(BIN)/oxlint --deny-warnings $(SCRIPTS)
+	$(BIN)/oxfmt --check $(SCRIPTS)
 
 format: $(ENV)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(STRIP) notebooks/*.ipynb
+	$(BIN)/oxfmt $(SCRIPTS)
 
 lab: $(ENV)
 	$(BIN)/jupyter lab notebooks

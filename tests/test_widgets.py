@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 import zlib
@@ -24,7 +25,7 @@ from sparq_utils.widgets import (
     paper_points,
     simulate_lif,
 )
-from sparq_utils.widgets.base import pack, smallest
+from sparq_utils.widgets.base import HERE, pack, script, smallest
 
 
 @pytest.fixture
@@ -35,6 +36,21 @@ def trace():
 def test_importing_the_explorers_imports_no_torch():
     code = "import sys, sparq_utils.widgets; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_script_holds_what_it_imports_once_and_before_it():
+    code = script("threshold.js")
+    assert "import {" not in code and code.count("export ") == 1
+    names = re.findall(r"^(?:async )?(?:function|const|class|let) (\w+)", code, re.MULTILINE)
+    assert len(names) == len(set(names))
+    assert names.index("energyParts") < names.index("outcome") < names.index("build")
+    assert code.rstrip().endswith("export default explorer(build);")
+
+
+def test_no_line_of_a_script_is_longer_than_a_hundred_letters():
+    files = [*HERE.glob("*.js"), *(HERE.parents[1] / "assets/static").glob("*.js")]
+    lines = [(f.name, line) for f in files for line in f.read_text("utf-8").splitlines()]
+    assert [one for one in lines if len(one[1]) > 100] == []
 
 
 def test_pack_regroups_bytes_by_significance():

@@ -10,12 +10,14 @@ document.addEventListener("DOMContentLoaded", () => {
   });
   // what scrolls sideways can be reached, and so scrolled, with the keyboard
   const boxes = ".pst-scrollable-table-container, div.cell_output table.dataframe, .bd-content pre";
-  const reachable = () => all(boxes, (box) => {
-    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
-    else box.removeAttribute("tabindex");
-  });
+  const reachable = () =>
+    all(boxes, (box) => {
+      if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+      else box.removeAttribute("tabindex");
+    });
   reachable();
-  addEventListener("load", () => { // by now fonts and formulas have their widths
+  addEventListener("load", () => {
+    // by now fonts and formulas have their widths
     reachable();
     window.MathJax?.startup?.promise?.then(reachable);
   });

@@ -50,22 +50,41 @@ document.documentElement.classList.add("js");
   }
 
   function choice(box, list, name) {
-    const quiz = box.classList.contains("quiz"), rest = hide(list), verdict = make("p", { role: "status" });
+    const quiz = box.classList.contains("quiz"),
+      rest = hide(list),
+      verdict = make("p", { role: "status" });
     const options = [...list.children].map((item, i) => {
       const [first, ...remarks] = item.querySelector("p") ? [...item.children] : [item];
       const right = first.firstElementChild?.tagName === "STRONG";
       if (right) first.firstElementChild.replaceWith(...first.firstElementChild.childNodes);
       const radio = make("input", { type: "radio", name, id: `${name}-${i}` });
       const label = make("label", { for: radio.id }, ...first.childNodes);
-      return { right, radio, label, remarks, row: make("div", { class: "guess-option" }, radio, label) };
+      return {
+        right,
+        radio,
+        label,
+        remarks,
+        row: make("div", { class: "guess-option" }, radio, label),
+      };
     });
     const show = make("button", { type: "button", hidden: "" }, "Show the answer");
     const answer = make("button", { type: "submit" }, quiz ? "Check" : "This is my guess");
-    const question = [...box.children].filter((node) => node.tagName === "P" && node !== box.firstElementChild).at(-1);
+    const question = [...box.children]
+      .filter((node) => node.tagName === "P" && node !== box.firstElementChild)
+      .at(-1);
     question.id ||= `${name}-question`;
-    const form = make("form", { class: "guess-form" },
-      make("div", { role: "radiogroup", "aria-labelledby": question.id }, ...options.map(({ row }) => row)),
-      make("div", { class: "guess-buttons" }, answer, show), verdict, rest);
+    const form = make(
+      "form",
+      { class: "guess-form" },
+      make(
+        "div",
+        { role: "radiogroup", "aria-labelledby": question.id },
+        ...options.map(({ row }) => row),
+      ),
+      make("div", { class: "guess-buttons" }, answer, show),
+      verdict,
+      rest,
+    );
     const reveal = () => {
       rest.hidden = false;
       for (const { row, right } of options) row.classList.toggle("guess-right", right);
@@ -75,7 +94,8 @@ document.documentElement.classList.add("js");
       event.preventDefault();
       const chosen = options.find(({ radio }) => radio.checked);
       if (!chosen) return says(verdict, "Choose one first.");
-      const { right, remarks } = chosen, remark = remarks.map((node) => node.textContent).join(" ");
+      const { right, remarks } = chosen,
+        remark = remarks.map((node) => node.textContent).join(" ");
       says(verdict, `${right ? "Yes." : quiz ? "Not that one." : "Not quite."} ${remark}`.trim());
       if (right || !quiz) reveal();
       else show.hidden = false;
@@ -91,22 +111,51 @@ document.documentElement.classList.add("js");
   function number(box, range, name) {
     const [, low, high, unit] = range.textContent.match(/(-?[\d.,]+)\D*?(-?[\d.,]+)\s*(.*)/);
     const [min, max] = [low, high].map((text) => Number(text.replaceAll(",", "")));
-    const answer = box.querySelector(".answer"), truth = Number(answer.textContent.replaceAll(",", ""));
+    const answer = box.querySelector(".answer"),
+      truth = Number(answer.textContent.replaceAll(",", ""));
     const step = 10 ** Math.floor(Math.log10((max - min) / 50));
-    const digits = Math.max(0, -Math.floor(Math.log10(step))), said = (value) => `${value.toFixed(digits)} ${unit}`.trim();
-    const question = range.closest("p"), rest = hide(question);
+    const digits = Math.max(0, -Math.floor(Math.log10(step))),
+      said = (value) => `${value.toFixed(digits)} ${unit}`.trim();
+    const question = range.closest("p"),
+      rest = hide(question);
     question.id ||= `${name}-question`;
-    const slider = make("input", { type: "range", min, max, step, value: (min + max) / 2, "aria-labelledby": question.id });
-    const now = make("span", { class: "guess-said", "aria-hidden": "true" }), verdict = make("p", { role: "status" });
-    const follow = () => { now.textContent = said(Number(slider.value)); slider.setAttribute("aria-valuetext", now.textContent); };
+    const slider = make("input", {
+      type: "range",
+      min,
+      max,
+      step,
+      value: (min + max) / 2,
+      "aria-labelledby": question.id,
+    });
+    const now = make("span", { class: "guess-said", "aria-hidden": "true" }),
+      verdict = make("p", { role: "status" });
+    const follow = () => {
+      now.textContent = said(Number(slider.value));
+      slider.setAttribute("aria-valuetext", now.textContent);
+    };
     slider.addEventListener("input", follow);
     follow();
-    const form = make("form", { class: "guess-form" }, make("div", { class: "guess-slider" }, slider, now),
-      make("div", { class: "guess-buttons" }, make("button", { type: "submit" }, "This is my guess")), verdict, rest);
+    const form = make(
+      "form",
+      { class: "guess-form" },
+      make("div", { class: "guess-slider" }, slider, now),
+      make(
+        "div",
+        { class: "guess-buttons" },
+        make("button", { type: "submit" }, "This is my guess"),
+      ),
+      verdict,
+      rest,
+    );
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       const off = Math.abs(Number(slider.value) - truth) / (max - min);
-      const praise = off < 0.03 ? "Well guessed." : off < 0.15 ? "Close." : "Far off, and that is why it is asked.";
+      const praise =
+        off < 0.03
+          ? "Well guessed."
+          : off < 0.15
+            ? "Close."
+            : "Far off, and that is why it is asked.";
       says(verdict, `You said ${now.textContent}; it is ${answer.textContent} ${unit}. ${praise}`);
       rest.hidden = false;
     });
@@ -115,11 +164,13 @@ document.documentElement.classList.add("js");
 
   document.addEventListener("DOMContentLoaded", () => {
     document.querySelectorAll("div.admonition:is(.guess, .quiz)").forEach((box, i) => {
-      const list = box.querySelector("ul"), range = box.querySelector(".range");
+      const list = box.querySelector("ul"),
+        range = box.querySelector(".range");
       try {
         if (range) number(box, range, `guess-${i}`);
         else choice(box, list, `guess-${i}`);
-      } catch (error) { // then the question stays as it was written, its answer below
+      } catch (error) {
+        // then the question stays as it was written, its answer below
         console.error("[guess]", error);
       }
       box.dataset.ready = "true";

@@ -1,5 +1,6 @@
 """What all explorers share: one self-contained script, one style sheet, packed arrays."""
 
+import re
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,10 +15,27 @@ DTYPES = ("uint8", "int8", "uint16", "int32", "uint32", "float32", "float64")
 """The array types that JavaScript has too."""
 
 
-def script(*names: str) -> str:
-    """One ES module: the shared helpers, then the named files, the last of which builds."""
-    sources = [(HERE / name).read_text("utf-8") for name in ("common.js", *names)]
-    return "\n".join([*sources, "export default explorer(build);\n"])
+IMPORT = re.compile(r'^import \{[^}]*\} from "\./([\w-]+\.js)";\n', re.MULTILINE)
+EXPORT = re.compile(r"^export (?!default)", re.MULTILINE)
+
+
+def script(name: str) -> str:
+    """One ES module out of a file and, before it, all that it imports, each once.
+
+    A page can hold no second file beside an explorer's script, so the files' names share one
+    scope: no two files may declare the same.
+    """
+    parts: dict[str, str] = {}
+
+    def add(file: str) -> None:
+        source = (HERE / file).read_text("utf-8")
+        for needed in IMPORT.findall(source):
+            if needed not in parts:
+                add(needed)
+        parts[file] = EXPORT.sub("", IMPORT.sub("", source)).strip()
+
+    add(name)
+    return "\n\n".join([*parts.values(), ""])
 
 
 def style() -> str:

@@ -27,7 +27,7 @@ class DigitExplorer(Explorer):
     Raises `ValueError` for a network, images or a trace that do not fit together.
     """
 
-    _esm: ClassVar[str] = script("tiles.js", "energy.js", "prices.js", "network.js", "digit.js")
+    _esm: ClassVar[str] = script("digit.js")
 
     network = traitlets.Dict().tag(sync=True)
     about = traitlets.Dict().tag(sync=True)

@@ -1,7 +1,6 @@
 /* Eq. 4-5, once: what counted operations cost. */
-
 /** Modelled joules per image by part: energy_parts_j of pricing.py, operation for operation. */
-function energyParts({ macs, acs, updates, bits, samples }, price) {
+export function energyParts({ macs, acs, updates, bits, samples }, price) {
   return {
     synaptic: (macs * price.mac_j + acs * price.ac_j) / samples,
     lif: (updates * price.decay_j + updates * price.compare_j) / samples,
@@ -9,4 +8,4 @@ function energyParts({ macs, acs, updates, bits, samples }, price) {
   };
 }
 /** The parts summed, in the order in which Python adds them. */
-const energyTotal = ({ synaptic, lif, memory }) => synaptic + lif + memory;
+export const energyTotal = ({ synaptic, lif, memory }) => synaptic + lif + memory;

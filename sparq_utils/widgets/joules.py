@@ -30,7 +30,7 @@ class EnergyExplorer(Explorer):
     bars show. Raises `ValueError` without traces, and for exits that a trace has not.
     """
 
-    _esm: ClassVar[str] = script("energy.js", "prices.js", "joules.js")
+    _esm: ClassVar[str] = script("joules.js")
 
     rows = traitlets.List().tag(sync=True)
     constants = traitlets.Dict().tag(sync=True)

@@ -18,7 +18,7 @@ class QLearningExplorer(Explorer):
     table. Raises `ValueError` without a history.
     """
 
-    _esm: ClassVar[str] = script("tiles.js", "learning.js")
+    _esm: ClassVar[str] = script("learning.js")
 
     about = traitlets.Dict().tag(sync=True)
     snapshot = traitlets.Int(0, min=0).tag(sync=True)

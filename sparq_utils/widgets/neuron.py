@@ -53,7 +53,7 @@ class LIFExplorer(Explorer):
     draws.
     """
 
-    _esm: ClassVar[str] = script("tiles.js", "neuron.js")
+    _esm: ClassVar[str] = script("neuron.js")
 
     current = traitlets.Float(0.3, min=0, max=2).tag(sync=True)
     beta = traitlets.Float(0.95, min=0.5, max=1).tag(sync=True)

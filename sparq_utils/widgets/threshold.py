@@ -60,7 +60,7 @@ class ThresholdExplorer(Explorer):
     Raises `ValueError` for thresholds, labels, points or policies that do not fit the traces.
     """
 
-    _esm: ClassVar[str] = script("tiles.js", "energy.js", "policy.js", "prices.js", "threshold.js")
+    _esm: ClassVar[str] = script("threshold.js")
 
     traces = traitlets.List().tag(sync=True)
     selected = traitlets.Unicode().tag(sync=True)

@@ -1,5 +1,14 @@
 /* Headline numbers. */
-function tiles(names) {
+import { h } from "./dom.js";
+
+export function tiles(names) {
   const values = names.map(() => h("dd"));
-  return { node: h("dl", { class: "sq-tiles" }, ...names.map((name, i) => h("div", { class: "sq-tile" }, h("dt", {}, name), values[i]))), values };
+  return {
+    node: h(
+      "dl",
+      { class: "sq-tiles" },
+      ...names.map((name, i) => h("div", { class: "sq-tile" }, h("dt", {}, name), values[i])),
+    ),
+    values,
+  };
 }
