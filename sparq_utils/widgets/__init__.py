@@ -1,12 +1,13 @@
 """Explorers: sliders that work on the rendered page with no kernel, and live in JupyterLab."""
 
 from sparq_utils.widgets.conversion import ConversionExplorer
-from sparq_utils.widgets.digit import DigitExplorer
+from sparq_utils.widgets.digit import DigitExplorer, exemplars
 from sparq_utils.widgets.joules import EnergyExplorer
 from sparq_utils.widgets.learning import QLearningExplorer
 from sparq_utils.widgets.neuron import LIFExplorer, simulate_lif
 from sparq_utils.widgets.pricing import paper_points
 from sparq_utils.widgets.threshold import ThresholdExplorer
+from sparq_utils.widgets.trade_off import TradeOffExplorer
 
 __all__ = [
     "ConversionExplorer",
@@ -15,6 +16,8 @@ __all__ = [
     "LIFExplorer",
     "QLearningExplorer",
     "ThresholdExplorer",
+    "TradeOffExplorer",
+    "exemplars",
     "paper_points",
     "simulate_lif",
 ]

@@ -1,207 +1,142 @@
-/* The digit explorer: draw, and the network answers. */
-import { uid, h, say, metric, percent } from "./dom.js";
-import { unpack, explorer, watch, send } from "./state.js";
-import { slider, group, button, announcer, table } from "./controls.js";
+/* The digit explorer: draw or pick a digit, and see where the network is sure of it. */
+import { announcer, button, group, slider, table } from "./controls.js";
+import { h, metric, percent, say } from "./dom.js";
 import { energyParts, energyTotal } from "./energy.js";
+import { journey } from "./journey.js";
 import { prepareNetwork, runNetwork } from "./network.js";
+import { centred, pad } from "./pad.js";
+import { colourOf, paint } from "./pictures.js";
 import { exitName, priceControls } from "./prices.js";
-import { tiles } from "./tiles.js";
+import { explorer, send, unpack, watch } from "./state.js";
 
-const PEN = 1.35; // radius of the pen, in pixels of the digit
-
-/** Scale a drawing into a 20 x 20 box and centre its mass, as MNIST's digits were made. */
-function centred(drawn, side) {
-  let [top, left, bottom, right] = [side, side, -1, -1];
-  drawn.forEach((ink, i) => {
-    if (ink < 40) return;
-    const y = Math.floor(i / side),
-      x = i % side;
-    [top, left, bottom, right] = [
-      Math.min(top, y),
-      Math.min(left, x),
-      Math.max(bottom, y),
-      Math.max(right, x),
-    ];
+/** Digits to pick from: a button per kind, pressed again it shows the next; else a slider. */
+function picker(model, arrays, area, choose) {
+  const kinds = model.get("kinds"),
+    side = Math.sqrt(area);
+  if (!kinds.length) {
+    const knob = slider({
+      label: "Test digit",
+      min: 0,
+      max: arrays.labels.length - 1,
+      step: 1,
+      text: (i) => (i < 0 ? "" : `no. ${i + 1}, a ${arrays.labels[i]}`),
+      input: choose,
+    });
+    return { nodes: [knob.row], show: (picked) => picked >= 0 && knob.show(picked), ink() {} };
+  }
+  const buttons = kinds.map(({ name, digits }) => {
+    const face = h("canvas", { class: "sq-face", "aria-hidden": "true" });
+    const press = () => {
+      const at = digits.indexOf(model.get("picked"));
+      choose(digits[(at + 1) % digits.length]);
+    };
+    const one = button("", press, { "aria-pressed": "false" });
+    one.append(face, name);
+    return { one, face, digits, shown: digits[0] };
   });
-  if (bottom < 0) return new Uint8Array(side * side);
-  const stretch = (side * 20) / 28 / Math.max(bottom - top + 1, right - left + 1);
-  const sample = (y, x) => (y < 0 || x < 0 || y >= side || x >= side ? 0 : drawn[y * side + x]);
-  const at = (y, x) => {
-    const y0 = Math.floor(y),
-      x0 = Math.floor(x),
-      fy = y - y0,
-      fx = x - x0;
-    return (
-      (sample(y0, x0) * (1 - fx) + sample(y0, x0 + 1) * fx) * (1 - fy) +
-      (sample(y0 + 1, x0) * (1 - fx) + sample(y0 + 1, x0 + 1) * fx) * fy
-    );
+  let colour = [0, 0, 0];
+  const draw = ({ face, shown }) =>
+    paint(face, side, side, (x, y) => arrays.images[shown * area + y * side + x], colour);
+  return {
+    nodes: [h("div", { class: "sq-buttons sq-kinds" }, ...buttons.map(({ one }) => one))],
+    show: (picked) => {
+      for (const kind of buttons) {
+        const mine = kind.digits.includes(picked);
+        kind.one.setAttribute("aria-pressed", mine);
+        if (mine) kind.shown = picked;
+        draw(kind);
+      }
+    },
+    ink: (given) => {
+      colour = given;
+      buttons.forEach(draw);
+    },
   };
-  let mass = 0,
-    my = 0,
-    mx = 0;
-  drawn.forEach((ink, i) => {
-    mass += ink;
-    my += ink * Math.floor(i / side);
-    mx += ink * (i % side);
+}
+
+/** What a run cost at each exit, per image. */
+function spentAt(found, { costs, bits_per_weight }, prices) {
+  return found.answers.map(({ acs }, exit) => {
+    const { macs, updates, bits } = costs;
+    const sums = { macs: macs[exit], acs, updates: updates[exit], bits: bits[exit], samples: 1 };
+    const energy = energyTotal(energyParts(sums, prices[bits_per_weight]));
+    return { operations: sums.macs + acs, energy };
   });
-  const middle = (side - 1) / 2;
-  return Uint8Array.from({ length: side * side }, (_, i) =>
-    Math.round(
-      at(
-        my / mass + (Math.floor(i / side) - middle) / stretch,
-        mx / mass + ((i % side) - middle) / stretch,
-      ),
-    ),
+}
+
+/** One sentence: the answer, where, how sure, and what that saved. */
+function verdict({ answers, leaves, spent, label }, exits) {
+  const { prediction, confidence } = answers[leaves],
+    last = leaves === exits - 1;
+  const wrong = label !== null && label !== prediction ? ` (wrong: it is labelled ${label})` : "";
+  const sure = `${percent(confidence, 0)} sure`;
+  const says = `The ${exitName(leaves, exits)} says ${prediction}${wrong}, ${sure}`;
+  if (last) return `${says}. No exit before it was sure enough: nothing is saved.`;
+  const saved = percent(1 - spent[leaves].energy / spent[exits - 1].energy, 0);
+  return (
+    `${says}, and there it leaves: ${metric(spent[leaves].energy, "J")} instead of ` +
+    `${metric(spent[exits - 1].energy, "J")}, ${saved} of the modelled energy saved.`
   );
 }
 
-/** A canvas to draw on with mouse or finger; the pen leaves soft edges. */
-function pad(side, changed) {
-  const drawn = new Uint8Array(side * side),
-    id = uid();
-  const canvas = h("canvas", {
-    width: side,
-    height: side,
-    class: "sq-pad",
-    role: "img",
-    "aria-label":
-      "The digit. Draw here with mouse or finger; with the keyboard, pick a test digit instead",
-    id,
-  });
-  let last = null;
-  const place = (event) => {
-    const box = canvas.getBoundingClientRect();
-    return [
-      ((event.clientY - box.top) / box.height) * side - 0.5,
-      ((event.clientX - box.left) / box.width) * side - 0.5,
-    ];
-  };
-  const dab = (y, x) => {
-    for (let row = Math.max(0, Math.floor(y - 3)); row <= Math.min(side - 1, y + 3); row++) {
-      for (
-        let column = Math.max(0, Math.floor(x - 3));
-        column <= Math.min(side - 1, x + 3);
-        column++
-      ) {
-        const ink = 255 * Math.min(1, Math.max(0, PEN + 0.5 - Math.hypot(row - y, column - x)));
-        drawn[row * side + column] = Math.max(drawn[row * side + column], ink);
-      }
-    }
-  };
-  const stroke = (event) => {
-    const [y, x] = place(event),
-      [y0, x0] = last ?? [y, x],
-      count = Math.ceil(Math.hypot(y - y0, x - x0) * 2) || 1;
-    for (let i = 1; i <= count; i++) dab(y0 + ((y - y0) * i) / count, x0 + ((x - x0) * i) / count);
-    last = [y, x];
-    changed(drawn);
-  };
-  canvas.addEventListener("pointerdown", (event) => {
-    if (event.button) return;
-    canvas.setPointerCapture(event.pointerId);
-    last = null;
-    stroke(event);
-  });
-  canvas.addEventListener("pointermove", (event) => {
-    if (last) stroke(event);
-  });
-  for (const end of ["pointerup", "pointercancel"])
-    canvas.addEventListener(end, () => {
-      last = null;
-    });
+/** Every exit in numbers, whether it was needed or not. */
+function everyExit(exits) {
+  const rows = Array.from({ length: exits }, () => Array.from({ length: 5 }, () => h("span")));
+  const head = ["Exit", "Answer", "Confidence", "Operations", "Energy"];
   return {
-    canvas,
-    clear: () => {
-      drawn.fill(0);
-    },
-    drawing: () => last !== null,
+    node: table("At every exit (energy is modelled)", head, rows),
+    show: (run) =>
+      rows.forEach((row, exit) => {
+        const answer = run?.answers[exit];
+        const texts = run
+          ? [
+              `${exitName(exit, exits)}${exit === run.leaves ? " \u2713" : ""}`,
+              String(answer.prediction),
+              percent(answer.confidence, 1),
+              metric(run.spent[exit].operations),
+              metric(run.spent[exit].energy, "J"),
+            ]
+          : [exitName(exit, exits), "\u2013", "\u2013", "\u2013", "\u2013"];
+        texts.forEach((text, i) => say(row[i], text));
+        row[0].closest("tr").classList.toggle("sq-chosen", exit === run?.leaves);
+      }),
   };
 }
-function paint(canvas, width, height, ink, [r, g, b]) {
-  if (canvas.width !== width) canvas.width = width;
-  if (canvas.height !== height) canvas.height = height;
-  const context = canvas.getContext("2d"),
-    image = context.createImageData(width, height);
-  for (let i = 0; i < width * height; i++)
-    image.data.set([r, g, b, ink(i % width, Math.floor(i / width))], 4 * i);
-  context.putImageData(image, 0, 0);
-}
-/** Channels side by side, or units in rows: [width, height, ink(x, y)] of one layer at one step. */
-function mosaic([channels, height, width], values) {
-  if (height === undefined) {
-    const columns = Math.ceil(Math.sqrt(channels * 1.6)),
-      rows = Math.ceil(channels / columns);
-    return [
-      columns,
-      rows,
-      (x, y) => (y * columns + x < channels && values[y * columns + x] ? 255 : 0),
-    ];
-  }
-  const across = Math.ceil(Math.sqrt(channels * 1.6)),
-    down = Math.ceil(channels / across);
-  return [
-    across * (width + 1) - 1,
-    down * (height + 1) - 1,
-    (x, y) => {
-      const c = Math.floor(y / (height + 1)) * across + Math.floor(x / (width + 1)),
-        row = y % (height + 1),
-        column = x % (width + 1);
-      return c < channels &&
-        row < height &&
-        column < width &&
-        values[(c * height + row) * width + column]
-        ? 255
-        : 0;
-    },
-  ];
-}
-function ink(root, name) {
-  const probe = h("span", { style: `color:var(${name})`, hidden: true });
-  root.append(probe);
-  const found = getComputedStyle(probe)
-    .color.match(/[\d.]+/g)
-    .slice(0, 3)
-    .map(Number);
-  probe.remove();
-  return found;
-}
-const partName = (part, exits) => {
-  const index = Number(part.match(/\d+/)[0]);
-  if (part.startsWith("stage")) return `stage ${index + 1}`;
-  return index === exits - 1 ? "last exit" : `exit ${index + 1}`;
-};
 
 async function build({ model, root }) {
   const arrays = await unpack(model),
     network = prepareNetwork(model.get("network"), arrays),
-    { exits, timesteps } = network;
-  const side = network.input_shape[1],
-    area = side * side,
-    { costs, count, bits_per_weight } = model.get("about"),
-    spoken = announcer();
-  const priced = priceControls(model),
-    canvasOf = pad(side, (drawn) =>
-      send(model, { picked: -1, image: new DataView(centred(drawn, side).buffer) }),
-    );
-  const pick = slider({
-    label: "Test digit",
-    min: 0,
-    max: count - 1,
-    step: 1,
-    text: (i) => `no. ${i + 1}, a ${arrays.labels[i]}`,
-    input: (index) => choose(index),
+    about = model.get("about");
+  const { exits, timesteps } = network,
+    side = network.input_shape[1],
+    area = side * side;
+  const spoken = announcer(),
+    priced = priceControls(model);
+  const view = (bytes) => new DataView(bytes.buffer);
+  let run = null;
+
+  const sheet = pad(side, {
+    started(drawn) {
+      if (model.get("picked") >= 0) drawn.fill(0); // a stroke over a test digit begins anew
+    },
+    changed(drawn) {
+      if (drawn) send(model, { picked: -1, image: view(centred(drawn, side)) });
+      else face(); // the keyboard's pen moved
+    },
+    ended: () => trip.replay(),
+    cleared: () => clear(),
   });
-  const choose = (index) => {
-    canvasOf.clear();
-    send(model, {
-      picked: index,
-      image: new DataView(arrays.images.slice(index * area, (index + 1) * area).buffer),
-    });
+  const clear = () => {
+    sheet.clear();
+    send(model, { picked: -1, image: view(new Uint8Array(area)) });
   };
-  const clear = button("Clear and draw", () => {
-    canvasOf.clear();
-    send(model, { picked: -1, image: new DataView(new ArrayBuffer(area)) });
-  });
+  const choose = (index) => {
+    sheet.clear();
+    const image = view(arrays.images.slice(index * area, (index + 1) * area));
+    send(model, { picked: index, image });
+    trip.replay();
+  };
+  const picks = picker(model, arrays, area, choose);
   const sliders = Array.from({ length: exits - 1 }, (_, exit) =>
     slider({
       label: `Exit ${exit + 1}`,
@@ -215,170 +150,121 @@ async function build({ model, root }) {
         }),
     }),
   );
-  const headline = tiles([
-    "Answer",
-    "Leaves at",
-    "Operations, share of all",
-    "Energy (modelled), share of all",
-  ]);
-  const rows = Array.from({ length: exits }, () => Array.from({ length: 5 }, () => h("span")));
-  const bars = rows.map(([, , cell]) => {
-    const bar = h("span", { class: "sq-fill" }),
-      text = h("span");
-    cell.append(h("span", { class: "sq-gauge" }, bar), text);
-    return { bar, text };
+  const label = h("p", { class: "sq-note" }),
+    sentence = h("p", { class: "sq-verdict" }),
+    numbers = everyExit(exits);
+  const trip = journey(exits, timesteps, (there, place) => {
+    sentence.classList.toggle("sq-pending", !there);
+    say(sentence, there ? answerOf(run) : place);
+    if (there && run) spoken.say(answerOf(run));
   });
-  const result = table(
-    "At every exit",
-    ["Exit", "Answer", "Confidence", "Operations", "Energy"],
-    rows,
-  );
-  const activity = h("div", {
-    class: "sq-activity",
-    role: "img",
-    "aria-label": "Spikes of every layer at every timestep",
-  });
-  const hint = h("p", { class: "sq-note" });
+  const answerOf = (found) =>
+    found ? verdict(found, exits) : "Draw a digit, or pick one: nothing to answer yet.";
   root.append(
-    headline.node,
     h(
       "div",
       { class: "sq-columns sq-digit" },
-      h("div", {}, canvasOf.canvas, pick.row, h("div", { class: "sq-buttons" }, clear), hint),
       h(
         "div",
         {},
-        group("Leave when confidence reaches", ...sliders.map(({ row }) => row)),
-        h(
-          "div",
-          { class: "sq-scroll", tabindex: 0, role: "region", "aria-label": "Answers of the exits" },
-          result,
-        ),
+        sheet.canvas,
+        label,
+        ...picks.nodes,
+        h("div", { class: "sq-buttons" }, button("Clear and draw", clear)),
+      ),
+      h("div", {}, sentence, trip.road, trip.player),
+    ),
+    h(
+      "details",
+      {},
+      h("summary", {}, "How sure is sure enough, and every exit in numbers"),
+      group("Leave when confidence reaches", ...sliders.map(({ row }) => row)),
+      h(
+        "div",
+        { class: "sq-scroll", tabindex: 0, role: "region", "aria-label": "Answers of the exits" },
+        numbers.node,
       ),
     ),
-    h("p", { class: "sq-title" }, `Spikes, layer by layer, at steps 1 to ${timesteps}`),
-    activity,
     priced.node,
     spoken.node,
   );
 
-  let found = null,
-    pictures = null;
+  const pixelsOf = () => {
+    const data = model.get("image");
+    return new Uint8Array(data.buffer ?? data, data.byteOffset ?? 0, data.byteLength);
+  };
+  /** The pad shows the test digit, or what was drawn as it was drawn. */
+  function face() {
+    const own = model.get("picked") < 0 && sheet.drawn.some((ink) => ink);
+    const shown = own ? sheet.drawn : pixelsOf(),
+      pen = sheet.pen();
+    const near = (x, y) => pen && Math.hypot(y - pen.at[0], x - pen.at[1]) < 1.2;
+    const ink = (x, y) => (near(x, y) ? (pen.down ? 255 : 130) : shown[y * side + x]);
+    paint(sheet.canvas, side, side, ink, colourOf(root, "--ink"));
+  }
   function infer() {
-    const data = model.get("image"),
-      pixels = new Uint8Array(data.buffer ?? data, data.byteOffset ?? 0, data.byteLength);
+    const pixels = pixelsOf();
     if (pixels.length !== area) throw new Error("its digit is incomplete");
     const began = performance.now();
-    found = runNetwork(
-      network,
-      Float32Array.from(pixels, (value) => value / 255),
-    );
+    const empty = !pixels.some((ink) => ink);
+    run = empty
+      ? null
+      : runNetwork(
+          network,
+          Float32Array.from(pixels, (value) => value / 255),
+        );
     root.dataset.inferMs = (performance.now() - began).toFixed(3);
-    draw(pixels);
     update();
-  }
-  function draw(pixels) {
-    paint(canvasOf.canvas, side, side, (x, y) => pixels[y * side + x], ink(root, "--ink"));
-    pictures ??= found.layers.map(({ part, shape }) => {
-      const canvases = Array.from({ length: timesteps }, () => h("canvas", { class: "sq-spikes" })),
-        total = h("span", { class: "sq-total" });
-      const row = h(
-        "div",
-        { class: "sq-layer", style: `--steps:${timesteps}` },
-        h("span", {}, partName(part, exits), h("small", {}, ` ${shape.join(" \u00d7 ")}`)),
-        total,
-        h("div", { class: "sq-steps" }, ...canvases),
-      );
-      activity.append(row);
-      return { row, canvases, total };
-    });
-    const colours = Array.from({ length: exits }, (_, exit) => ink(root, `--exit-${exit % 5}`));
-    found.layers.forEach(({ exit, shape, steps }, i) => {
-      steps.forEach((values, t) =>
-        paint(pictures[i].canvases[t], ...mosaic(shape, values), colours[exit]),
-      );
-      say(
-        pictures[i].total,
-        `${steps.reduce((all, step) => all + step.reduce((a, b) => a + b, 0), 0)} spikes`,
-      );
-    });
   }
   function update() {
     const prices = model.get("constants"),
       thresholds = model.get("thresholds"),
       picked = model.get("picked");
-    let leaves = 0;
-    while (leaves < exits - 1 && !(found.answers[leaves].confidence >= thresholds[leaves]))
-      leaves++;
-    const spent = found.answers.map(({ acs }, exit) => {
-      const sums = {
-        macs: costs.macs[exit],
-        acs,
-        updates: costs.updates[exit],
-        bits: costs.bits[exit],
-        samples: 1,
-      };
-      return {
-        operations: sums.macs + acs,
-        energy: energyTotal(energyParts(sums, prices[bits_per_weight])),
-      };
-    });
-    found.answers.forEach(({ prediction, confidence }, exit) => {
-      const texts = [
-        `${exitName(exit, exits)}${exit === leaves ? " \u2713" : ""}`,
-        String(prediction),
-        null,
-        metric(spent[exit].operations),
-        metric(spent[exit].energy, "J"),
-      ];
-      texts.forEach((text, i) => text !== null && say(rows[exit][i], text));
-      say(bars[exit].text, percent(confidence, 1));
-      bars[exit].bar.style.width = `${100 * confidence}%`;
-      rows[exit][0].closest("tr").classList.toggle("sq-chosen", exit === leaves);
-      rows[exit][0].closest("tr").classList.toggle("sq-unused", exit > leaves);
-    });
-    found.layers.forEach(({ exit }, i) =>
-      pictures[i].row.classList.toggle("sq-unused", exit > leaves),
-    );
+    if (run) {
+      let leaves = 0;
+      while (leaves < exits - 1 && !(run.answers[leaves].confidence >= thresholds[leaves]))
+        leaves++;
+      const spent = spentAt(run, about, prices);
+      Object.assign(run, { leaves, spent, label: picked >= 0 ? arrays.labels[picked] : null });
+    }
+    say(sentence, answerOf(run));
+    const whose =
+      picked >= 0 ? `A test digit, labelled ${arrays.labels[picked]}.` : "Your drawing.";
+    say(label, run ? whose : "Draw here.");
+    face();
+    picks.show(picked);
+    numbers.show(run);
     sliders.forEach((control, exit) => control.show(thresholds[exit]));
-    if (picked >= 0) pick.show(picked);
     priced.show(prices);
-    const answer = found.answers[leaves],
-      whole = spent[exits - 1],
-      label = picked >= 0 ? arrays.labels[picked] : null;
-    say(
-      hint,
-      label === null
-        ? "Your drawing, scaled and centred as MNIST's digits are."
-        : `A test digit, labelled ${label}. Draw over it to replace it.`,
-    );
-    [
-      `${answer.prediction} (${percent(answer.confidence, 1)})`,
-      exitName(leaves, exits),
-      `${metric(spent[leaves].operations)}, ` +
-        percent(spent[leaves].operations / whole.operations, 0),
-      `${metric(spent[leaves].energy, "J")}, ${percent(spent[leaves].energy / whole.energy, 0)}`,
-    ].forEach((text, i) => say(headline.values[i], text));
-    Object.assign(root.dataset, {
-      leaves,
-      prediction: answer.prediction,
-      operations: spent[leaves].operations,
-      energy: spent[leaves].energy,
-    });
-    spoken.say(
-      `The network answers ${answer.prediction} at the ${exitName(leaves, exits)}, ` +
-        `${percent(answer.confidence, 0)} sure.`,
-    );
+    const at = run?.spent[run.leaves];
+    root.dataset.leaves = run?.leaves ?? "";
+    root.dataset.prediction = run?.answers[run.leaves].prediction ?? "";
+    root.dataset.operations = at?.operations ?? "";
+    root.dataset.energy = at?.energy ?? "";
+    trip.show(run, run?.leaves, thresholds);
   }
+  function recolour() {
+    const exitColours = Array.from({ length: exits }, (_, exit) =>
+      colourOf(root, `--exit-${exit % 5}`),
+    );
+    trip.colours(exitColours);
+    picks.ink(colourOf(root, "--ink"));
+    face();
+  }
+  recolour();
   infer();
-  const theme = new MutationObserver(() => infer());
-  for (const node of [document.documentElement, document.body])
-    theme.observe(node, {
-      attributes: true,
-      attributeFilter: ["data-theme", "data-jp-theme-light"],
-    });
-  return watch(model, { image: infer, "thresholds constants picked": update }, spoken.stop, () =>
-    theme.disconnect(),
+  trip.replay();
+  const theme = new MutationObserver(recolour);
+  const attributeFilter = ["data-theme", "data-jp-theme-light"];
+  for (const node of [document.documentElement, document.body]) {
+    theme.observe(node, { attributes: true, attributeFilter });
+  }
+  return watch(
+    model,
+    { image: infer, "thresholds constants picked": update },
+    spoken.stop,
+    trip.stop,
+    () => theme.disconnect(),
   );
 }
 

@@ -16,13 +16,15 @@ KINDS = ("conv", "linear", "lif", "avgpool", "flatten")
 
 
 class DigitExplorer(Explorer):
-    """Draw a digit, or pick one; watch it spike through the network and leave.
+    """Draw a digit, or pick one; watch its spikes travel until an exit is sure.
 
     `network` is what :func:`sparq_utils.networks.int8.export_int8` gives for a direct-coded
     spiking network on [1, H, W] images. `images` uint8 [n, H, W] (0 to 255) and `labels` [n]
     are digits to pick from. `trace` was recorded from the same network; its counts that do not
-    depend on the image price the exits. Synced: `thresholds`, `picked` (an index, or -1 for
-    a drawing), `image` (bytes), `constants` (:data:`~sparq_utils.widgets.pricing.Prices`).
+    depend on the image price the exits. `kinds` names digits (their indices) that are offered
+    as buttons, {"Easy": [3, 5]}; without it a slider offers all. Synced: `thresholds`, `picked`
+    (an index, or -1 for a drawing), `image` (bytes; all zero answers nothing), `constants`
+    (:data:`~sparq_utils.widgets.pricing.Prices`).
 
     Raises `ValueError` for a network, images or a trace that do not fit together.
     """
@@ -34,6 +36,7 @@ class DigitExplorer(Explorer):
     thresholds = traitlets.List(traitlets.Float()).tag(sync=True)
     picked = traitlets.Int(0, min=-1).tag(sync=True)
     image = traitlets.Bytes().tag(sync=True)
+    kinds = traitlets.List().tag(sync=True)
     constants = traitlets.Dict().tag(sync=True)
     constant_presets = traitlets.List().tag(sync=True)
 
@@ -46,6 +49,7 @@ class DigitExplorer(Explorer):
         thresholds: Sequence[float] = (0.6, 0.7),
         constants: EnergyConstants | str = "paper",
         memory: MemoryModel | str = "step-by-step",
+        kinds: Mapping[str, Sequence[int]] | None = None,
         **kwargs: object,
     ) -> None:
         described, weights = _described(network)
@@ -60,6 +64,17 @@ class DigitExplorer(Explorer):
             raise ValueError(f"{labels.size} labels for {len(images)} images")
         Thresholds(tuple(thresholds)).check(trace.exits)
         self._shape, self._trace = shape, trace
+        offered = [
+            {"name": name, "digits": [int(index) for index in indices]}
+            for name, indices in (kinds or {}).items()
+        ]
+        named = [index for one in offered for index in one["digits"]]
+        if not all(one["digits"] for one in offered) or any(
+            not 0 <= index < len(images) for index in named
+        ):
+            raise ValueError(f"kinds {kinds} name no digits, or others than {len(images)} images")
+        first = offered[0]["digits"][0] if offered else 0
+        kwargs.setdefault("picked", first)
         digits = {"images": images, "labels": labels.astype(np.uint8)}
         contents, data = pack(weights | digits)
         super().__init__(
@@ -72,7 +87,8 @@ class DigitExplorer(Explorer):
                 "bits_per_weight": precision(trace),
             },
             thresholds=list(thresholds),
-            image=images[0].tobytes(),
+            kinds=offered,
+            image=images[kwargs["picked"]].tobytes(),
             constants=prices(constants, [trace]),
             constant_presets=price_presets([trace]),
             **kwargs,
@@ -109,6 +125,21 @@ class DigitExplorer(Explorer):
         if len(proposal["value"]) != pixels:
             raise ValueError(f"an image has {pixels} bytes, this one {len(proposal['value'])}")
         return proposal["value"]
+
+
+def exemplars(trace: ExitTrace, leaving: np.ndarray, each: int = 3) -> list[np.ndarray]:
+    """Samples that show what exits are for: indices int64 [at most `each`] per exit.
+
+    All are answered right where they leave (`leaving` int [samples]); behind the first exit,
+    those come first whom it would have answered wrong, then the surest ones. Empty where
+    nobody leaves.
+    """
+    samples = np.arange(trace.samples)
+    sure = trace.confidence[leaving, samples]
+    saved = (leaving > 0) & ~trace.correct[0]
+    order = np.lexsort((-sure, ~saved))
+    right = trace.correct[leaving, samples][order]
+    return [order[right & (leaving[order] == exit)][:each] for exit in range(trace.exits)]
 
 
 def _described(network: Mapping) -> tuple[dict, dict[str, np.ndarray]]:

@@ -1,5 +1,5 @@
 /* An INT8 spiking network with early exits, as networks/int8.py exports it.
-   Every operation rounds to float32 as FBGEMM's kernels do, so that spikes and answers are the same. */
+   Every operation rounds to float32 as FBGEMM's kernels do: spikes and answers are the same. */
 const f32 = Math.fround;
 /** To the nearest whole number, halves to the even one. */
 function roundEven(value) {

@@ -2,7 +2,7 @@
 import { h, percent, say, set } from "./dom.js";
 import { exitColour, exitName } from "./prices.js";
 
-function shareBar(exits) {
+export function shareBar(exits) {
   const parts = Array.from({ length: exits }, (_, exit) =>
     h("span", { style: `background:${exitColour(exit)}` }),
   );

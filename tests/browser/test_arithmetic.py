@@ -45,7 +45,7 @@ def test_arrays_arrive_as_they_were_sent(module):
     contents, data = pack(arrays)
     body = UNPACK + "return Object.fromEntries(Object.entries(arrays).map(([n, a]) => [n, [...a]]))"
     given = {"contents": contents, "data": base64.b64encode(data).decode()}
-    found = module(script("common.js"), body, given)
+    found = module(script("state.js"), body, given)
     assert found == {name: array.tolist() for name, array in arrays.items()}
 
 
