@@ -22,6 +22,8 @@ from sparq_utils.widgets import (
     LIFExplorer,
     QLearningExplorer,
     ThresholdExplorer,
+    TradeOffExplorer,
+    exemplars,
     paper_points,
     simulate_lif,
 )
@@ -306,6 +308,33 @@ def test_the_energy_explorer_adds_up(trace):
             EnergyExplorer({"early": (trace, wrong)})
 
 
+def test_the_trade_off_is_what_energy_and_outcome_say(trace):
+    explorer = TradeOffExplorer(trace)
+    explorer.step = 63
+    leaving = Thresholds((0.63, 0.63)).leaving(trace)
+    expected = outcome(trace, leaving)
+    assert explorer.point["accuracy"] == expected.accuracy
+    assert explorer.point["shares"] == list(expected.exit_shares)
+    joules = sum(energy(trace).mean_j(leaving).values())
+    assert explorer.point["energy_j"] == pytest.approx(joules, rel=1e-12)
+    assert explorer.about["end"]["accuracy"] == trace.correct[-1].mean()
+    with pytest.raises(ValueError, match="AlexNet has one exit"):
+        TradeOffExplorer(make_trace(exits=1), "AlexNet")
+
+
+def test_exemplars_are_right_where_they_leave_and_wrong_before(trace):
+    leaving = Thresholds((0.6, 0.7)).leaving(trace)
+    found = exemplars(trace, leaving, each=4)
+    for exit, samples in enumerate(found):
+        assert 0 < len(samples) <= 4
+        assert (leaving[samples] == exit).all() and trace.correct[exit, samples].all()
+    misled = (leaving == 2) & trace.correct[2] & ~trace.correct[0]
+    assert misled[found[2]].sum() == min(4, misled.sum())
+    surest = trace.confidence[0][(leaving == 0) & trace.correct[0]].max()
+    assert trace.confidence[0, found[0][0]] == surest
+    assert [len(one) for one in exemplars(trace, np.zeros_like(leaving))] == [3, 0, 0]
+
+
 def tiny_network(**change):
     layers = [
         {"part": part, "kind": "linear", "weight": np.ones((2, 4), np.int8), "bias": np.zeros(2)}
@@ -325,6 +354,8 @@ def tiny_network(**change):
         ({"labels": np.zeros(2, int)}, "2 labels for 3 images"),
         ({"thresholds": [0.5, 0.5]}, "2 thresholds for 2 exits"),
         ({"memory": "event-driven"}, "depends on the image"),
+        ({"kinds": {"Easy": [0, 3]}}, "name no digits, or others than 3 images"),
+        ({"kinds": {"Easy": []}}, "name no digits"),
     ],
 )
 def test_the_digit_explorer_refuses_what_does_not_fit(change, message):

@@ -74,13 +74,20 @@ def pack(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, dict], bytes]:
     return contents, zlib.compress(b"".join(blocks), 9)
 
 
+def addressed(*names: str) -> traitlets.List:
+    """The trait that lists which traits a view's address holds; see :class:`Explorer`."""
+    return traitlets.List(list(names)).tag(sync=True)
+
+
 class Explorer(anywidget.AnyWidget):
     """An explorer whose arithmetic and drawing live in its script: no kernel needed.
 
-    Arrays travel in `data`, described by `contents`; see :func:`pack`.
+    Arrays travel in `data`, described by `contents`; see :func:`pack`. Traits named in
+    `in_address` are kept in the address of a static page, so that a view can be sent to a friend.
     """
 
     _css: ClassVar[str] = style()
 
+    in_address = addressed()
     contents = traitlets.Dict().tag(sync=True)
     data = traitlets.Bytes().tag(sync=True)

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import traitlets
 
-from sparq_utils.widgets.base import Explorer, script
+from sparq_utils.widgets.base import Explorer, addressed, script
 
 
 class ConversionExplorer(Explorer):
@@ -17,6 +17,7 @@ class ConversionExplorer(Explorer):
     """
 
     _esm: ClassVar[str] = script("conversion.js")
+    in_address = addressed("timesteps")
 
     curves = traitlets.Dict().tag(sync=True)
     steps = traitlets.List(traitlets.Int()).tag(sync=True)

@@ -70,7 +70,7 @@ function verdict({ answers, leaves, spent, label }, exits) {
     last = leaves === exits - 1;
   const wrong = label !== null && label !== prediction ? ` (wrong: it is labelled ${label})` : "";
   const sure = `${percent(confidence, 0)} sure`;
-  const says = `The ${exitName(leaves, exits)} says ${prediction}${wrong}, ${sure}`;
+  const says = `${last ? "The last exit" : `Exit ${leaves + 1}`} says ${prediction}${wrong}, ${sure}`;
   if (last) return `${says}. No exit before it was sure enough: nothing is saved.`;
   const saved = percent(1 - spent[leaves].energy / spent[exits - 1].energy, 0);
   return (

@@ -9,7 +9,7 @@ import traitlets
 from sparq_utils.traces.energy import EnergyConstants, MemoryModel
 from sparq_utils.traces.policies import Thresholds
 from sparq_utils.traces.trace import ExitTrace
-from sparq_utils.widgets.base import Explorer, pack, script
+from sparq_utils.widgets.base import Explorer, addressed, pack, script
 from sparq_utils.widgets.pricing import checked_prices, countable, precision, price_presets, prices
 
 KINDS = ("conv", "linear", "lif", "avgpool", "flatten")
@@ -30,6 +30,7 @@ class DigitExplorer(Explorer):
     """
 
     _esm: ClassVar[str] = script("digit.js")
+    in_address = addressed("picked", "image", "thresholds", "constants")
 
     network = traitlets.Dict().tag(sync=True)
     about = traitlets.Dict().tag(sync=True)

@@ -8,7 +8,7 @@ import traitlets
 
 from sparq_utils.traces.energy import EnergyConstants, MemoryModel
 from sparq_utils.traces.trace import ExitTrace
-from sparq_utils.widgets.base import Explorer, script
+from sparq_utils.widgets.base import Explorer, addressed, script
 from sparq_utils.widgets.pricing import (
     checked_leaving,
     checked_prices,
@@ -31,6 +31,7 @@ class EnergyExplorer(Explorer):
     """
 
     _esm: ClassVar[str] = script("joules.js")
+    in_address = addressed("constants", "scale")
 
     rows = traitlets.List().tag(sync=True)
     constants = traitlets.Dict().tag(sync=True)

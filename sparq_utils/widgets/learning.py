@@ -7,7 +7,7 @@ import traitlets
 
 from sparq_utils.traces.optimum import Optimum
 from sparq_utils.traces.qlearning import CONTINUE, LEAVE, Learned, greedy, implied_thresholds
-from sparq_utils.widgets.base import Explorer, pack, script
+from sparq_utils.widgets.base import Explorer, addressed, pack, script
 
 
 class QLearningExplorer(Explorer):
@@ -19,6 +19,7 @@ class QLearningExplorer(Explorer):
     """
 
     _esm: ClassVar[str] = script("learning.js")
+    in_address = addressed("snapshot")
 
     about = traitlets.Dict().tag(sync=True)
     snapshot = traitlets.Int(0, min=0).tag(sync=True)

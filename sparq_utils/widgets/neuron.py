@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 import traitlets
 
-from sparq_utils.widgets.base import Explorer, script
+from sparq_utils.widgets.base import Explorer, addressed, script
 
 RESETS = ("subtract", "zero")
 
@@ -54,6 +54,9 @@ class LIFExplorer(Explorer):
     """
 
     _esm: ClassVar[str] = script("neuron.js")
+    in_address = addressed(
+        "current", "beta", "threshold", "start", "timesteps", "current_steps", "reset"
+    )
 
     current = traitlets.Float(0.3, min=0, max=2).tag(sync=True)
     beta = traitlets.Float(0.95, min=0.5, max=1).tag(sync=True)

@@ -10,7 +10,7 @@ from sparq_utils.results.variants import LABELS
 from sparq_utils.traces.energy import EnergyConstants, MemoryModel
 from sparq_utils.traces.policies import LastExit, Policy, Thresholds
 from sparq_utils.traces.trace import ExitTrace
-from sparq_utils.widgets.base import Explorer, pack, script, smallest
+from sparq_utils.widgets.base import Explorer, addressed, pack, script, smallest
 from sparq_utils.widgets.pricing import (
     checked_leaving,
     checked_points,
@@ -61,6 +61,7 @@ class ThresholdExplorer(Explorer):
     """
 
     _esm: ClassVar[str] = script("threshold.js")
+    in_address = addressed("selected", "thresholds", "preset", "axis", "show_paper", "constants")
 
     traces = traitlets.List().tag(sync=True)
     selected = traitlets.Unicode().tag(sync=True)

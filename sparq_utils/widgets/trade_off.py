@@ -8,7 +8,7 @@ import traitlets
 from sparq_utils.traces.energy import EnergyConstants, MemoryModel, energy
 from sparq_utils.traces.policies import Thresholds, at_exit, outcome
 from sparq_utils.traces.trace import ExitTrace
-from sparq_utils.widgets.base import Explorer, script
+from sparq_utils.widgets.base import Explorer, addressed, script
 
 STEPS = 100
 
@@ -22,6 +22,7 @@ class TradeOffExplorer(Explorer):
     """
 
     _esm: ClassVar[str] = script("trade-off.js")
+    in_address = addressed("step")
 
     points = traitlets.List().tag(sync=True)
     about = traitlets.Dict().tag(sync=True)
