@@ -69,8 +69,8 @@ function verdict({ answers, leaves, spent, label }, exits) {
   const { prediction, confidence } = answers[leaves],
     last = leaves === exits - 1;
   const wrong = label !== null && label !== prediction ? ` (wrong: it is labelled ${label})` : "";
-  const sure = `${percent(confidence, 0)} sure`;
-  const says = `${last ? "The last exit" : `Exit ${leaves + 1}`} says ${prediction}${wrong}, ${sure}`;
+  const who = last ? "The last exit" : `Exit ${leaves + 1}`,
+    says = `${who} says ${prediction}${wrong}, ${percent(confidence, 0)} sure`;
   if (last) return `${says}. No exit before it was sure enough: nothing is saved.`;
   const saved = percent(1 - spent[leaves].energy / spent[exits - 1].energy, 0);
   return (
