@@ -2,6 +2,7 @@ import re
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_trace import make_trace
 
-from sparq_utils.traces.energy import HOROWITZ_INT8, PRICED, energy
+from sparq_utils.traces.energy import HOROWITZ_INT8, PRICED, MemoryModel, energy
 from sparq_utils.traces.optimum import exact_optimum
 from sparq_utils.traces.policies import Oracle, Thresholds, outcome
-from sparq_utils.traces.qlearning import Learning, learn
+from sparq_utils.traces.qlearning import CONTINUE, LEAVE, Learning, Snapshot, learn
 from sparq_utils.widgets import (
     ConversionExplorer,
     DigitExplorer,
@@ -293,6 +294,31 @@ def test_the_learning_explorer_needs_a_history(trace):
         explorer.snapshot = 4
     with pytest.raises(ValueError, match="no history"):
         QLearningExplorer(learn(trace, rng, learning=Learning(episodes=20)), optimum)
+
+
+def test_thresholds_are_implied_by_what_was_learned_by_then(trace):
+    """A bin that is first visited later says nothing yet, and nothing against a threshold."""
+    early = np.zeros((3, 13, 2))
+    early[0, 9:12, LEAVE] = 1.0  # bin 12 is still untouched
+    late = early.copy()
+    late[0, 12, LEAVE], late[0, 8, CONTINUE] = 1.0, 1.0
+    history = [Snapshot(100, early, 0.5), Snapshot(200, late, 0.6)]
+    learned = learn(trace, np.random.default_rng(0), learning=Learning(episodes=20))
+    learned = replace(learned, history=tuple(history), visits=np.ones((3, 13, 2), int))
+    explorer = QLearningExplorer(learned, exact_optimum(trace))
+    assert explorer.about["thresholds"] == [[0.98, None], [0.98, None]]
+
+
+def test_memory_models_can_be_switched(trace):
+    explorer = EnergyExplorer({"a": trace})
+    for one in explorer.memories:
+        explorer.memory = one["name"]
+        expected = energy(trace, memory=one["name"]).mean_j()
+        assert explorer.point["a"] == pytest.approx(expected, rel=1e-12)
+    with pytest.raises(ValueError, match="unknown memory model 'none'"):
+        explorer.memory = "none"
+    own = EnergyExplorer({"a": trace}, memory=MemoryModel("once", "memory"))
+    assert own.memory == "custom" and own.memories[-1]["about"] == "A memory model of your own."
 
 
 def test_the_energy_explorer_adds_up(trace):

@@ -50,7 +50,7 @@ export function drawCloud(plot, grid, prices, axis, policies, papers) {
       log,
       count: 4,
       text: (v) => metric(v, axis === "operations" ? "" : "J"),
-      name: axis === "operations" ? "synaptic operations an image" : "modelled energy an image",
+      name: axis === "operations" ? "synaptic operations per image" : "modelled energy per image",
     },
     y: {
       low: y0 - room,

@@ -1,7 +1,8 @@
 /* The energy explorer: where the joules go. */
-import { announcer, choice, table } from "./controls.js";
+import { announcer, choice, group, table } from "./controls.js";
 import { h, metric, say, set } from "./dom.js";
 import { energyParts, energyTotal } from "./energy.js";
+import { ticks } from "./plot.js";
 import { priceControls } from "./prices.js";
 import { explorer, send, watch } from "./state.js";
 
@@ -10,94 +11,121 @@ const PARTS = [
   ["lif", "neurons (LIF)", "var(--exit-1)"],
   ["memory", "memory traffic", "var(--exit-2)"],
 ];
+const VIEWS = [
+  ["dots", "each part, logarithmic"],
+  ["joules", "joules, stacked"],
+  ["shares", "shares of each total"],
+];
+
+/** One variant's line: a stacked bar, or a dot per part on a logarithmic scale. */
+function lineOf(label) {
+  const coloured = (klass) =>
+    PARTS.map(([name, , colour]) =>
+      h("span", { class: `${klass} sq-${name}`, style: `background:${colour}` }),
+    );
+  const parts = coloured("sq-part"),
+    dots = coloured("sq-dot");
+  const bar = h("div", { class: "sq-shares" }, ...parts),
+    field = h("div", { class: "sq-field" }, ...dots),
+    track = h("div", { class: "sq-track", role: "img" }, bar, field),
+    total = h("span", { class: "sq-total" });
+  return { name: h("span", {}, label), track, parts, dots, bar, field, total };
+}
 
 async function build({ model, root }) {
   const rows = model.get("rows"),
+    memories = model.get("memories"),
     spoken = announcer(),
     priced = priceControls(model);
   if (!rows.length) throw new Error("its rows are missing");
   const scale = choice({
-    label: "Bars show",
-    options: [
-      ["joules", "joules"],
-      ["log", "joules, logarithmic total"],
-      ["shares", "shares of each total"],
-    ],
+    label: "Show",
+    options: VIEWS,
     value: model.get("scale"),
     change: (value) => send(model, { scale: value }),
   });
-  const lines = rows.map((row) => {
-    const parts = PARTS.map(([, , colour]) => h("span", { style: `background:${colour}` }));
-    const bar = h("div", { class: "sq-shares", role: "img" }, ...parts),
-      total = h("span", { class: "sq-total" });
-    return { row, parts, bar, total };
+  const memory = choice({
+    label: "Memory model",
+    options: memories.map(({ name }) => [name, name.replaceAll("-", " ")]),
+    value: model.get("memory"),
+    change: (value) => send(model, { memory: value }),
   });
+  const about = h("p", { class: "sq-note" }),
+    axis = h("div", { class: "sq-field sq-scale", "aria-hidden": "true" });
+  const lines = rows.map(({ label }) => lineOf(label));
   const grid = h("div", { class: "sq-joules" });
-  for (const { row, bar, total } of lines)
-    grid.append(h("span", {}, row.label), h("div", { class: "sq-track" }, bar), total);
+  for (const { name, track, total } of lines) grid.append(name, track, total);
+  grid.append(h("span"), axis, h("span"));
   const cells = rows.map(() => Array.from({ length: 4 }, () => h("span")));
-  priced.node.open = true;
+  const legend = PARTS.map(([part, name, colour]) =>
+    h("li", {}, h("span", { class: `sq-dot sq-${part}`, style: `background:${colour}` }), name),
+  );
   root.append(
-    h("div", { class: "sq-bar-of-controls" }, scale.row),
-    h(
-      "ul",
-      { class: "sq-legend" },
-      ...PARTS.map(([, name, colour]) =>
-        h("li", {}, h("span", { class: "sq-swatch", style: `background:${colour}` }), name),
-      ),
-    ),
+    group("What is shown, and by which model", scale.row, memory.row, about),
+    priced.node,
+    h("ul", { class: "sq-legend" }, ...legend),
     grid,
     h(
       "div",
       { class: "sq-scroll", tabindex: 0, role: "region", "aria-label": "Modelled energy" },
       table(
-        "Modelled energy an image",
+        "Modelled energy per image",
         ["Variant", "Synapses", "Neurons", "Memory", "Total"],
         rows.map((row, i) => [row.label, ...cells[i]]),
       ),
     ),
-    priced.node,
     spoken.node,
   );
 
+  /** Where a value stands on the logarithmic scale of all parts, 0 to 100. */
+  function logarithmic(values) {
+    const some = values.filter((value) => value > 0),
+      low = Math.min(...some) / 1.5,
+      high = Math.max(...some) * 1.5;
+    const place = (value) => (100 * Math.log(value / low)) / Math.log(high / low);
+    const marks = ticks(low, high, true).map((value) =>
+      h("span", { style: `left:${place(value)}%` }, metric(value, "J")),
+    );
+    axis.replaceChildren(...marks.filter((_, i) => i % Math.ceil(marks.length / 5) === 0));
+    return place;
+  }
   function update() {
     const prices = model.get("constants"),
-      how = model.get("scale");
+      how = model.get("scale"),
+      which = model.get("memory");
     priced.show(prices);
     scale.show(how);
-    const found = rows.map((row) => energyParts(row, prices[row.bits_per_weight])),
-      sums = found.map(energyTotal);
-    const most = Math.max(...sums),
-      least = Math.min(...sums.filter((sum) => sum > 0));
-    const width = (sum) =>
-      how === "shares"
-        ? 1
-        : how === "log"
-          ? sum > 0
-            ? Math.log((sum / least) * 3) / Math.log((most / least) * 3)
-            : 0
-          : sum / (most || 1);
-    lines.forEach(({ parts, bar, total }, i) => {
+    memory.show(which);
+    say(about, memories.find(({ name }) => name === which).about);
+    const found = rows.map((row) =>
+      energyParts({ ...row, bits: row.bits[which] }, prices[row.bits_per_weight]),
+    );
+    const sums = found.map(energyTotal),
+      most = Math.max(...sums) || 1;
+    const place = logarithmic(found.flatMap(Object.values));
+    axis.hidden = how !== "dots";
+    lines.forEach(({ track, parts, dots, bar, field, total }, i) => {
       const values = PARTS.map(([name]) => found[i][name]);
-      bar.style.width = `${(100 * width(sums[i])).toFixed(3)}%`;
+      [bar.hidden, field.hidden] = [how === "dots", how !== "dots"];
+      bar.style.width = `${(how === "shares" ? 100 : (100 * sums[i]) / most).toFixed(3)}%`;
       parts.forEach((part, j) => {
         part.style.flexGrow = sums[i] ? values[j] / sums[i] : 0;
       });
-      set(
-        bar,
-        "aria-label",
-        `${rows[i].label}: ` +
-          PARTS.map(([, name], j) => `${name} ${metric(values[j], "J")}`).join(", "),
-      );
+      dots.forEach((dot, j) => {
+        dot.hidden = !values[j];
+        if (values[j]) dot.style.left = `${place(values[j]).toFixed(3)}%`;
+      });
+      const texts = PARTS.map(([, name], j) => `${name} ${metric(values[j], "J")}`);
+      set(track, "aria-label", `${rows[i].label}: ${texts.join(", ")}`);
       say(total, metric(sums[i], "J"));
       [...values, sums[i]].forEach((value, j) => say(cells[i][j], metric(value, "J")));
     });
     root.dataset.totals = sums;
     const best = sums.indexOf(Math.min(...sums));
-    spoken.say(`Least energy: ${rows[best].label}, ${metric(sums[best], "J")} an image.`);
+    spoken.say(`Least energy: ${rows[best].label}, ${metric(sums[best], "J")} per image.`);
   }
   update();
-  return watch(model, { "constants scale": update }, spoken.stop);
+  return watch(model, { "constants scale memory": update }, spoken.stop);
 }
 
 export default explorer(build);

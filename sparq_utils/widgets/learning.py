@@ -34,7 +34,9 @@ class QLearningExplorer(Explorer):
         tables = np.stack([snapshot.q for snapshot in learned.history])  # [n, exits, bins, 2]
         gain = (tables[..., LEAVE] - tables[..., CONTINUE])[:, :-1]  # [n, exits - 1, bins]
         self._thresholds = [
-            implied_thresholds(greedy(one.q), visited, learned.bin_edges) for one in learned.history
+            # what has been learned by then: bins visited later still hold zeros
+            implied_thresholds(greedy(one.q), np.nan_to_num(one.q).any(axis=-1), learned.bin_edges)
+            for one in learned.history
         ]
         contents, data = pack(
             {

@@ -33,7 +33,7 @@ async function build({ model, root }) {
     two = (value) => Number(value).toFixed(2);
   const knobs = [
     ["current", "Input current I", 0, 2, 0.01, two],
-    ["beta", "Decay \u03b2 a step", 0.5, 1, 0.01, two],
+    ["beta", "Decay \u03b2 per step", 0.5, 1, 0.01, two],
     ["threshold", "Threshold \u03b8", 0.1, 2, 0.01, two],
     ["start", "Start, as a share of \u03b8", 0, 1, 0.05, two],
     ["timesteps", "Timesteps T", 1, 64, 1, String],
@@ -109,7 +109,11 @@ async function build({ model, root }) {
       reset: get("reset"),
       start: get("start"),
     });
-    for (const [key, knob] of knobs) knob.show(get(key));
+    for (const [key, knob] of knobs) {
+      const lasts = key === "current_steps"; // no longer than there are steps
+      if (lasts) set(knob.range, "max", T);
+      knob.show(lasts ? Math.min(get(key), T) : get(key));
+    }
     reset.show(get("reset"));
     const low = Math.min(0, ...membrane),
       high = Math.max(get("threshold"), ...membrane) * 1.05;

@@ -2,7 +2,7 @@
 import { uid, s } from "./dom.js";
 
 /** Round values inside [low, high]: steps of 1, 2 or 5, or decades (with 2 and 5 if few). */
-function ticks(low, high, log, count = 5) {
+export function ticks(low, high, log, count = 5) {
   const found = [];
   if (log) {
     const decades = Math.log10(high / low);

@@ -8,7 +8,7 @@ const CONSTANT_NAMES = {
   ac_j: "Accumulate (AC)",
   decay_j: "Membrane decay",
   compare_j: "Threshold compare",
-  byte_j: "Memory, a byte",
+  byte_j: "Memory, per byte",
 };
 export const exitColour = (exit) => `var(--exit-${exit % 5})`;
 export const exitName = (exit, exits) => (exit === exits - 1 ? "last exit" : `exit ${exit + 1}`);

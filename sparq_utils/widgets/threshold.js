@@ -72,7 +72,6 @@ async function build({ model, root }) {
     headline.node,
     h("div", { class: "sq-columns" }, h("div", {}, plot.svg), main),
     below,
-    priced.node,
     spoken.node,
   );
 
@@ -100,7 +99,7 @@ async function build({ model, root }) {
     );
     state.rows = policyRows(state, model);
     state.ways = routes(trace);
-    main.replaceChildren(state.controls.box, ...state.ways.all);
+    main.replaceChildren(state.controls.box, priced.node, ...state.ways.all);
     below.replaceChildren(
       ...state.ways.classes,
       h(

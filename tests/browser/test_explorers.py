@@ -136,7 +136,7 @@ def test_presets_networks_and_prices_are_followed(page, static_page):
     prices = {name: getattr(HOROWITZ_INT8, name) for name in PRICED}
     widget.constants = {"8": prices}
     assert shown(explorer) == expected(widget)
-    page.get_by_label("Memory, a byte").fill("7.5")
+    page.get_by_label("Memory, per byte").fill("7.5")
     widget.constants = {"8": prices | {"byte_j": 7.5e-12}}
     assert shown(explorer) == expected(widget)
     page.get_by_label("Network").select_option("MLP, QDSNN")
@@ -229,12 +229,33 @@ def test_the_energy_explorer_adds_up(page, static_page):
     widget.constants = {"8": widget.constants["8"] | {"mac_j": 100e-12}}
     totals = [float(total) for total in explorer.get_attribute("data-totals").split(",")]
     assert totals == [sum(parts.values()) for parts in widget.point.values()]
-    page.get_by_label("Bars show").select_option("shares")
+    page.get_by_label("Show", exact=True).select_option("shares")
     widths = page.locator(".sq-track .sq-shares").evaluate_all(
         "(all) => all.map(b => b.style.width)"
     )
     assert widths == ["100%", "100%"]
     assert page.problems == []
+
+
+def test_the_memory_model_can_be_switched_and_every_part_is_seen(page, static_page):
+    widget = energy_explorer()
+    explorer = opened(page, static_page(widget))
+    assert page.locator(".sq-field .sq-dot:visible").count() == 6, "three parts of two variants"
+    page.get_by_label("Memory model").select_option("layer-by-layer")
+    widget.memory = "layer-by-layer"
+    totals = [float(total) for total in explorer.get_attribute("data-totals").split(",")]
+    assert totals == [sum(parts.values()) for parts in widget.point.values()]
+    assert page.get_by_text("weights are fetched once").is_visible()
+    assert page.problems == []
+
+
+def test_the_current_lasts_no_longer_than_there_are_steps(page, static_page):
+    opened(page, static_page(LIFExplorer(timesteps=24)))
+    lasts = page.get_by_label("Current lasts")
+    assert (lasts.get_attribute("max"), lasts.input_value()) == ("24", "24")
+    lasts.focus()
+    page.keyboard.press("ArrowLeft")
+    assert lasts.get_attribute("aria-valuetext") == "23"
 
 
 def test_every_precision_has_its_own_prices_until_one_is_typed_in(page, static_page):
@@ -246,7 +267,10 @@ def test_every_precision_has_its_own_prices_until_one_is_typed_in(page, static_p
 
     expected = [sum(parts.values()) for parts in widget.point.values()]
     assert totals() == expected
-    mac, byte = page.get_by_label("Multiply-accumulate (MAC)"), page.get_by_label("Memory, a byte")
+    mac, byte = (
+        page.get_by_label("Multiply-accumulate (MAC)"),
+        page.get_by_label("Memory, per byte"),
+    )
     assert (mac.input_value(), byte.input_value()) == ("", "162.5"), "one differs, one does not"
     mac.fill("5")
     widget.constants = {
