@@ -14,12 +14,22 @@ from browser.test_explorers import (
 from sparq_utils.widgets import LIFExplorer
 
 
+SETTLED = """(before) => new Promise((done) => {
+    let last = location.href;
+    const look = () => {
+        if (location.href !== before && location.href === last) done(last);
+        else { last = location.href; setTimeout(look, 700); }
+    };
+    setTimeout(look, 700);
+})"""
+"""The address once it has changed and stays as it is: it is written when the reader pauses."""
+
+
 def address_after(page, change) -> str:
     """The address once it follows what was changed in the page."""
     before = page.url
     change()
-    page.wait_for_function("(before) => location.href !== before", arg=before)
-    return page.url
+    return page.evaluate(SETTLED, before)
 
 
 def test_a_view_is_restored_from_its_address(page, static_page):
