@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from sparq_utils.traces.policies import Thresholds
 from sparq_utils.traces.trace import ExitTrace, MeasuredOn
 
 
@@ -75,3 +76,20 @@ def with_logits(
         logits=logits,
         logit_scale=scale,
     )
+
+
+def rivals(samples=60, **change):
+    """A spiking network at thresholds, and its opponent: counts of an analog network."""
+    spiking, opponent = [], []
+    for seed in (0, 1):
+        ours = make_trace(samples=samples, seed=seed, **change)
+        theirs = make_trace(
+            samples=samples, seed=seed + 5, encoding="analog", timesteps=1, levels=4, **change
+        )
+        spiking_only = ("acs", "spikes", "lif_updates", "current_reads")
+        nothing = {name: 0 * theirs.counts[name] for name in spiking_only}
+        once = {"weight_passes": theirs.counts["weights"], "macs": 4 * theirs.counts["macs"]}
+        theirs = replace(theirs, counts=theirs.counts | nothing | once)
+        for side, trace in ((spiking, ours), (opponent, theirs)):
+            side.append((trace, Thresholds((0.6, 0.7)).leaving(trace)))
+    return spiking, opponent

@@ -10,13 +10,17 @@ import snntorch
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from make_trace import make_trace
+from make_trace import make_trace, rivals
 
 from sparq_utils.traces.energy import HOROWITZ_INT8, PRICED, MemoryModel, energy
+from sparq_utils.traces.energy_models import Priced
+from sparq_utils.traces.memory import memory_model
 from sparq_utils.traces.optimum import exact_optimum
 from sparq_utils.traces.policies import Oracle, Thresholds, outcome
 from sparq_utils.traces.qlearning import CONTINUE, LEAVE, Learning, Snapshot, learn
+from sparq_utils.traces.rivals import break_even
 from sparq_utils.widgets import (
+    BreakEvenExplorer,
     ConversionExplorer,
     DigitExplorer,
     EnergyExplorer,
@@ -29,6 +33,7 @@ from sparq_utils.widgets import (
     simulate_lif,
 )
 from sparq_utils.widgets.base import HERE, pack, script, smallest
+from sparq_utils.widgets.joules import MEMORIES
 
 
 @pytest.fixture
@@ -359,6 +364,55 @@ def test_exemplars_are_right_where_they_leave_and_wrong_before(trace):
     surest = trace.confidence[0][(leaving == 0) & trace.correct[0]].max()
     assert trace.confidence[0, found[0][0]] == surest
     assert [len(one) for one in exemplars(trace, np.zeros_like(leaving))] == [3, 0, 0]
+
+
+@pytest.mark.parametrize("constants", ["paper", "horowitz"])
+def test_the_break_even_is_the_one_that_is_solved_for(constants):
+    pair = rivals()
+    explorer = BreakEvenExplorer({"a": pair}, constants=constants)
+    for name in MEMORIES:
+        explorer.memory = name
+        model = Priced(name, "a test", constants, memory_model(name))
+        expected = break_even(model, *pair)
+        assert explorer.rate == pytest.approx(expected.rate, rel=1e-12)
+        point = explorer.point
+        assert point["spiking_j"] == pytest.approx(expected.spiking_j, rel=1e-9)
+        assert point["opponent_j"] == pytest.approx(expected.opponent_j, rel=1e-9)
+        assert point["break_even"] == pytest.approx(expected.break_even, rel=1e-9)
+
+
+def test_the_knobs_do_what_they_say():
+    explorer = BreakEvenExplorer({"a": rivals()}, memory="event-driven")
+    recorded, before = explorer.rivals["a"]["recorded"], explorer.point
+    assert 0 < before["break_even"] < 1
+    explorer.rate = before["break_even"]
+    assert explorer.point["spiking_j"] == pytest.approx(before["opponent_j"], rel=1e-9)
+    explorer.rate, explorer.timesteps = recorded["rate"], 8
+    first_layer = 117_600 * (4.6e-12 + 80e-12)  # computed once: a MAC and a byte each
+    twice = 2 * before["spiking_j"] - first_layer
+    assert explorer.point["spiking_j"] == pytest.approx(twice, rel=1e-9)
+    (levels,) = (
+        term
+        for term in explorer.rivals["a"]["terms"]["event-driven"]["opponent"]
+        if term["times"] == ["level_bits"]
+    )
+    extra = explorer.point["opponent_j"] - before["opponent_j"]  # 4 bits for 9 levels, 3 for 5
+    assert extra == pytest.approx(levels["amount"] * 80e-12, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        (([], []), "'a' lacks seeds"),
+        (rivals()[::-1], "'a' has no spikes"),
+        ((rivals()[0], rivals(weight_bits=32)[1]), "'a' compares weights of 32 and 8 bits"),
+    ],
+)
+def test_rivals_that_cannot_be_compared_are_refused(pair, message):
+    with pytest.raises(ValueError, match=message):
+        BreakEvenExplorer({"a": pair})
+    with pytest.raises(ValueError, match="no rivals given"):
+        BreakEvenExplorer({})
 
 
 def tiny_network(**change):

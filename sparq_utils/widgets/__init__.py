@@ -1,5 +1,6 @@
 """Explorers: sliders that work on the rendered page with no kernel, and live in JupyterLab."""
 
+from sparq_utils.widgets.break_even import BreakEvenExplorer
 from sparq_utils.widgets.conversion import ConversionExplorer
 from sparq_utils.widgets.digit import DigitExplorer, exemplars
 from sparq_utils.widgets.joules import EnergyExplorer
@@ -10,6 +11,7 @@ from sparq_utils.widgets.threshold import ThresholdExplorer
 from sparq_utils.widgets.trade_off import TradeOffExplorer
 
 __all__ = [
+    "BreakEvenExplorer",
     "ConversionExplorer",
     "DigitExplorer",
     "EnergyExplorer",

@@ -13,7 +13,6 @@ from browser.test_explorers import (
 )
 from sparq_utils.widgets import LIFExplorer
 
-
 SETTLED = """(before) => new Promise((done) => {
     let last = location.href;
     const look = () => {

@@ -5,7 +5,7 @@ from pathlib import Path
 import ipywidgets
 import numpy as np
 import pytest
-from make_trace import make_trace
+from make_trace import make_trace, rivals
 
 from browser.spiking_lenet import digits, network, recorded
 from sparq_utils.networks.int8 import export_int8
@@ -14,6 +14,7 @@ from sparq_utils.traces.optimum import exact_optimum
 from sparq_utils.traces.policies import Oracle
 from sparq_utils.traces.qlearning import Learning, learn
 from sparq_utils.widgets import (
+    BreakEvenExplorer,
     ConversionExplorer,
     DigitExplorer,
     EnergyExplorer,
@@ -68,7 +69,12 @@ def trade_off_explorer() -> TradeOffExplorer:
     return TradeOffExplorer(make_trace(), "AlexNet")
 
 
+def break_even_explorer() -> BreakEvenExplorer:
+    return BreakEvenExplorer({"LeNet-5": rivals()})
+
+
 EXPLORERS = {
+    "break-even": break_even_explorer,
     "trade-off": trade_off_explorer,
     "threshold": threshold_explorer,
     "neuron": LIFExplorer,
@@ -421,6 +427,32 @@ def test_kinds_of_digits_are_offered_as_buttons(page, static_page):
         button.click()
         assert page.get_by_text(f"A test digit, labelled {labels[shown]}.").is_visible()
     assert nasty.get_attribute("aria-pressed") == "false"
+
+
+def test_the_break_even_explorer_turns_one_knob_at_a_time(page, static_page):
+    widget = break_even_explorer()
+    explorer = opened(page, static_page(widget))
+
+    def shown() -> dict:
+        data = explorer.evaluate("(root) => ({ ...root.dataset })")
+        return {name: float(data[name]) for name in ("spiking_j", "opponent_j", "break_even")}
+
+    assert shown() == widget.point
+    page.get_by_label("Spike rate").fill("40")
+    page.get_by_label("Timesteps T").fill("7")
+    page.get_by_label("Bits of a weight").fill("4")
+    page.get_by_label("Memory model").select_option("event-driven")
+    widget.rate, widget.timesteps, widget.bits, widget.memory = 0.04, 7, 4, "event-driven"
+    assert shown() == widget.point
+    page.get_by_label("Price of a byte").fill("0")
+    widget.constants = {"8": widget.constants["8"] | {"byte_j": 1e-12}}
+    assert shown() == widget.point
+    wins = widget.point["spiking_j"] < widget.point["opponent_j"]
+    sentence = page.locator(".sq-verdict").text_content()
+    assert sentence.startswith("The spike wins" if wins else "The opponent wins")
+    page.get_by_role("button", name="As recorded").click()
+    assert page.get_by_label("Timesteps T").input_value() == "4"
+    assert page.problems == []
 
 
 def test_the_trade_off_follows_its_slider(page, static_page):
