@@ -60,6 +60,7 @@ async function build({ model, root }) {
   const legend = PARTS.map(([part, name, colour]) =>
     h("li", {}, h("span", { class: `sq-dot sq-${part}`, style: `background:${colour}` }), name),
   );
+  priced.node.open = true;
   root.append(
     group("What is shown, and by which model", scale.row, memory.row, about),
     priced.node,

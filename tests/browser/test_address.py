@@ -52,6 +52,7 @@ def test_a_view_is_restored_from_its_address(page, static_page):
     assert page.get_by_label("Cost axis").input_value() == "operations"
     assert page.get_by_label("Input current I").input_value() == "0.3"
     page.get_by_label("Exit 1", exact=True).fill("0.8")
+    page.get_by_text("Energy constants").click()
     page.get_by_label("Memory, per byte").fill("80")
     last = lambda: page.get_by_label("Cost axis").select_option("energy")  # noqa: E731
     assert "#" not in address_after(page, last), "the view of the book itself has no address"

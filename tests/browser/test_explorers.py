@@ -438,7 +438,7 @@ def test_the_break_even_explorer_turns_one_knob_at_a_time(page, static_page):
         return {name: float(data[name]) for name in ("spiking_j", "opponent_j", "break_even")}
 
     assert shown() == widget.point
-    page.get_by_label("Spike rate").fill("40")
+    page.get_by_role("slider", name="Spike rate").fill("40")
     page.get_by_label("Timesteps T").fill("7")
     page.get_by_label("Bits of a weight").fill("4")
     page.get_by_label("Memory model").select_option("event-driven")
