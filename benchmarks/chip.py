@@ -104,7 +104,7 @@ def measure(experiment: str, pixels: np.ndarray, emulate: int, agree: int) -> di
                 name = f"{variant} seed {seed}"
                 found["agreement"][name] = agreement(experiment, variant, seed, pixels[:agree])
         path = network_path(experiment, variant, 0)
-        if agree and path.is_file():
+        if agree and emulate and path.is_file():
             accuracies = whole_numbers(experiment, variant, pixels[:agree])
             found["whole numbers"][variant] = accuracies
         for kernels, flags in KERNELS.items() if emulate and path.is_file() else ():

@@ -1,6 +1,5 @@
 """One freestanding C99 file from an INT8 network: constant weights, no allocation, no library."""
 
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -349,8 +348,12 @@ def _real(value: float) -> str:
     return (text if set(text) & set(".en") else f"{text}.0") + "f"
 
 
+PER_LINE = 20
+"""Numbers on a line of an array."""
+
+
 def _array(kind: str, name: str, values: Iterable) -> str:
-    """A constant array, wrapped; its values whole numbers, or text."""
-    text = ", ".join(value if isinstance(value, str) else str(int(value)) for value in values)
-    lines = textwrap.fill(text, 100, initial_indent="    ", subsequent_indent="    ")
-    return f"static const {kind} {name} = {{\n{lines}}};"
+    """A constant array; its values whole numbers, or text."""
+    texts = [value if isinstance(value, str) else str(int(value)) for value in values]
+    lines = [", ".join(texts[at : at + PER_LINE]) for at in range(0, len(texts), PER_LINE)]
+    return f"static const {kind} {name} = {{\n    " + ",\n    ".join(lines) + "};"
