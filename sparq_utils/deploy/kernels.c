@@ -420,6 +420,18 @@ GENERAL void fire(int how, int32_t *sums, const int32_t *bias, const int32_t *bo
 }
 #endif
 
+/* 65536 * 65536 / total, less one at most, for a total from 65536 on: small cores do not divide. */
+GENERAL uint32_t inverse(uint32_t total)
+{
+    uint32_t rest = 0xFFFFFFFFu, quotient = 0;
+    for (int bit = 15; bit >= 0; bit--)
+        if (rest >> bit >= total) {
+            rest -= total << bit;
+            quotient |= 1u << bit;
+        }
+    return quotient;
+}
+
 /* The exit's answer; 1 if the image leaves here. `decay[i]` is 65536 e to the -2**i logit units. */
 GENERAL int conclude(int how, const int32_t *sums, const int32_t *bias, const uint16_t *decay,
                      int exit, uint32_t threshold, answer_t *answer)
@@ -444,7 +456,7 @@ GENERAL int conclude(int how, const int32_t *sums, const int32_t *bias, const ui
     }
     answer->exit = exit;
     answer->prediction = best;
-    answer->confidence = 0xFFFFFFFFu / total; /* 1 / (total / 65536), times 65536, less one at most */
+    answer->confidence = inverse(total);
     return answer->confidence >= threshold;
 }
 
