@@ -8,6 +8,7 @@ from .files import (
     seeds,
     trace_path,
 )
+from .opponents import beside_opponent, opponents_table, winners
 from .rows import Row, as_dicts, beside_paper, collect, row
 from .tables import network_label, table_1, table_2, table_3, table_4
 from .variants import LABELS, ROWS, Variant
@@ -21,10 +22,12 @@ __all__ = [
     "Row",
     "Variant",
     "as_dicts",
+    "beside_opponent",
     "beside_paper",
     "collect",
     "load",
     "network_label",
+    "opponents_table",
     "recorded",
     "results_dir",
     "row",
@@ -34,4 +37,5 @@ __all__ = [
     "table_3",
     "table_4",
     "trace_path",
+    "winners",
 ]
