@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from sparq_utils.deploy.cortex import Cortex
-from sparq_utils.deploy.native import native
+from sparq_utils.deploy.host import native
 from sparq_utils.files import read_json, write_json
 from sparq_utils.reference import read
 from sparq_utils.results.files import load, results_dir, seeds, trace_path

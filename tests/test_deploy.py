@@ -6,7 +6,7 @@ import pytest
 
 from sparq_utils import reference
 from sparq_utils.deploy import c_file, deploy, native, toolchain
-from sparq_utils.deploy.native import in_c
+from sparq_utils.deploy.host import in_c
 
 pytestmark = pytest.mark.skipif(
     not (importlib.util.find_spec("ziglang") or shutil.which("cc")), reason="no C compiler"

@@ -1,5 +1,5 @@
-from .c_file import c_file, deploy
-from .native import Native, Replies, native
+from .c_code import c_file, deploy
+from .host import Native, Replies, native
 from .snntorch_twin import SnnTorchNetwork, to_snntorch
 from .toolchain import CompilerError
 from .web import wasm, watched_in

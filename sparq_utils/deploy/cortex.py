@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sparq_utils.deploy.c_file import deploy, described_as
-from sparq_utils.deploy.native import Replies, in_c, replies_of
+from sparq_utils.deploy.c_code import deploy, described_as
+from sparq_utils.deploy.host import Replies, in_c, replies_of
 from sparq_utils.deploy.toolchain import CompilerError, build
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sparq_utils.deploy.c_file import deploy, described_as, watched_layers
+from sparq_utils.deploy.c_code import deploy, described_as, watched_layers
 from sparq_utils.deploy.toolchain import build
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sparq_utils.deploy.c_file import deploy, described_as
+from sparq_utils.deploy.c_code import deploy, described_as
 from sparq_utils.deploy.toolchain import build, compiler
 from sparq_utils.files import cache_dir
 
@@ -120,7 +120,7 @@ def native(
 ) -> Native:
     """Build a network's C file for this machine; a library that was built before is used again.
 
-    Arguments as :func:`~sparq_utils.deploy.c_file.deploy`; `dense` meets every weight. Raises
+    Arguments as :func:`~sparq_utils.deploy.c_code.deploy`; `dense` meets every weight. Raises
     `CompilerError` without a C compiler, `ValueError` for what the file has no code for.
     """
     described = described_as(network)
