@@ -66,10 +66,11 @@ function plotOf() {
     const shown = point.break_even > 0 && point.break_even < high,
       x = px(point.break_even);
     set(even, "d", shown ? `M${x},${plot.top}V${plot.height - plot.bottom}` : "");
+    set(names[2], "visibility", shown ? "visible" : "hidden");
     const places = [
       [px(high) - 4, py(at(high)) - 7, "end"],
       [px(0) + 6, py(point.opponent_j) - 7, "start"],
-      [shown ? x + 5 : -99, plot.top + 12, "start"],
+      [x + 5, plot.top + 12, "start"],
     ];
     names.forEach((name, i) => {
       ["x", "y", "text-anchor"].forEach((key, j) => set(name, key, places[i][j]));
@@ -163,7 +164,7 @@ async function build({ model, root }) {
     rate.show(Math.round(1000 * knobs.rate * 10) / 10);
     steps.show(knobs.timesteps);
     bits.show(knobs.bits);
-    byte.show(Math.max(-20, Math.round(100 * Math.log10(price.byte_j * 1e12)) / 10));
+    byte.show(Math.max(-20, 10 * Math.log10(price.byte_j * 1e12)));
     priced.show(prices);
     say(sentence, verdict(point));
     const high = Math.min(1, Math.max(0.2, 2 * about_.recorded.rate, knobs.rate));
