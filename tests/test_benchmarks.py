@@ -33,7 +33,9 @@ def test_a_row_whose_results_differ_is_refused():
         verify(contest(lambda: 1, lambda: 2, differ))
 
 
-def test_rows_without_their_data_are_skipped_in_one_line(tmp_path, monkeypatch, capsys):
+def test_rows_without_their_data_are_skipped_in_one_line(monkeypatch, capsys):
+    pytest.importorskip("spikingjelly", reason="the peers come with 'make bench'")
+
     def missing(name):
         raise DataError(f"{name} could not be downloaded (no network)")
 
