@@ -1,12 +1,14 @@
 """The comparison table: QDSNN against its opponent, under every model, winner in each cell."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from make_trace import make_trace
 from test_energy_models import with_counts
 
 from sparq_utils.results import opponents as module
-from sparq_utils.results.files import ResultsError, trace_path
+from sparq_utils.results.files import NotRecordedError, ResultsError, trace_path
 from sparq_utils.results.opponents import beside_opponent, opponents_table, winners
 from sparq_utils.results.rows import Row
 from sparq_utils.traces.energy import EnergyConstants
@@ -48,7 +50,7 @@ def test_a_table_by_hand():
 def test_all_experiments_and_the_winner_of_each_cell(monkeypatch):
     def found(experiment, variant):
         if experiment == "alexnet-cifar10":
-            raise ResultsError("not recorded")
+            raise NotRecordedError("not recorded")
         return rows(experiment)[variant == "qdann-0.6-0.7"]
 
     monkeypatch.setattr(module, "row", found)
@@ -60,21 +62,31 @@ def test_all_experiments_and_the_winner_of_each_cell(monkeypatch):
     assert cells.index.tolist() == list(MODELS)  # in the models' order
     for network in ("mlp-mnist", "lenet-mnist"):
         assert cells[network].tolist() == ["spiking 1.33x", "opponent 3.00x"]
-    with pytest.raises(ResultsError, match=r"'qdsnn-0\.6-0\.7' and 'qdann-0\.6-0\.7'"):
+    with pytest.raises(NotRecordedError, match=r"'qdsnn-0\.6-0\.7' and 'qdann-0\.6-0\.7'"):
         opponents_table(experiments=["alexnet-cifar10"], models=MODELS)
 
 
 def test_models_that_ask_for_more_than_was_counted_are_left_out(tmp_path, monkeypatch):
     monkeypatch.setenv("SPARQ_RESULTS_DIR", str(tmp_path))
-    ours = make_trace(seed=1)
+    ours = make_trace(seed=1, network="mlp")
     old = {name: count for name, count in ours.counts.items() if name != "current_reads"}
     ours = type(ours)(ours.confidence, ours.prediction, ours.labels, old, ours.measured_on)
-    theirs = make_trace(seed=2, encoding="analog", timesteps=1, levels=4)
+    theirs = make_trace(seed=2, network="mlp", encoding="analog", timesteps=1, levels=4)
     for variant, trace in (("qdsnn", ours), ("qdann", theirs)):
         for split in ("validation", "test"):
-            save_trace(trace, trace_path("mlp-mnist", variant, split))
+            on = replace(trace.measured_on, variant=variant, split=split, seed=0)
+            save_trace(replace(trace, measured_on=on), trace_path("mlp-mnist", variant, split))
     table = opponents_table(experiments=["mlp-mnist"])
     assert set(ENERGY_MODELS) - set(table.loc["mlp-mnist"].index) == {
         *("horowitz-step-by-step-exact", "horowitz-event-driven-exact"),
         *("sram-dram-step-by-step", "sram-dram-event-driven"),
     }
+
+
+def test_a_foreign_trace_is_refused_not_left_out(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPARQ_RESULTS_DIR", str(tmp_path))
+    for variant in ("qdsnn", "qdann"):
+        for split in ("validation", "test"):
+            save_trace(make_trace(network="lenet5"), trace_path("mlp-mnist", variant, split))
+    with pytest.raises(ResultsError, match="is a trace of network 'lenet5'"):
+        opponents_table(experiments=["mlp-mnist"])

@@ -1,6 +1,7 @@
 from .files import (
     EXPERIMENTS,
     SPLITS,
+    NotRecordedError,
     ResultsError,
     load,
     recorded,
@@ -18,6 +19,7 @@ __all__ = [
     "LABELS",
     "ROWS",
     "SPLITS",
+    "NotRecordedError",
     "ResultsError",
     "Row",
     "Variant",

@@ -30,6 +30,10 @@ DYNAMIC = ("dynamic-ann", "qdsnn", "qdann", *TEMPORAL)
 """Those with several exits, recorded on validation images too."""
 
 
+class NotRecordedError(ResultsError):
+    """Results that were asked for and are not there, while nothing is wrong with those that are."""
+
+
 def results_dir() -> Path:
     """Where results lie: `SPARQ_RESULTS_DIR`, else `results/` beside the package."""
     chosen = os.environ.get("SPARQ_RESULTS_DIR")
@@ -52,7 +56,7 @@ def trace_path(experiment: str, variant: str, split: str = "test", seed: int = 0
 
 
 def seeds(experiment: str) -> list[int]:
-    """The recorded seeds of an experiment, rising; raises :class:`ResultsError` if none."""
+    """The recorded seeds of an experiment, rising; raises :class:`NotRecordedError` if none."""
     folder = trace_path(experiment, "ann").parent.parent
     # listing, where glob() would take a folder that may not be read for an empty one
     listed = folder.iterdir() if folder.is_dir() else ()
@@ -60,7 +64,7 @@ def seeds(experiment: str) -> list[int]:
     numbers = (name.removeprefix("seed-") for name in names)
     found = sorted(int(number) for number in numbers if number.isdecimal())
     if not found:
-        raise ResultsError(f"no results in {folder}; {how_to_record(experiment)}")
+        raise NotRecordedError(f"no results in {folder}; {how_to_record(experiment)}")
     return found
 
 
@@ -72,13 +76,13 @@ def recorded() -> list[str]:
 def load(experiment: str, variant: str, split: str = "test", seed: int = 0) -> ExitTrace:
     """One recorded trace.
 
-    Raises :class:`ResultsError` if it is not recorded, or is a trace of something else than its
-    name or its manifest says, `TraceError` if its file is damaged, `ValueError` for an unknown
-    name.
+    Raises :class:`NotRecordedError` if there is none, :class:`ResultsError` for a trace of
+    something else than its name or its manifest says, `TraceError` for a damaged file,
+    `ValueError` for an unknown name.
     """
     path = trace_path(experiment, variant, split, seed)
     if not path.is_file():
-        raise ResultsError(f"no results at {path}; {how_to_record(experiment)}")
+        raise NotRecordedError(f"no results at {path}; {how_to_record(experiment)}")
     trace = load_trace(path)
     expected = {
         "network": NETWORKS[experiment], "variant": variant, "split": split, "seed": seed,

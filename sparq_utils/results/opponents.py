@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from sparq_utils.results.files import ResultsError, recorded
+from sparq_utils.results.files import NotRecordedError, recorded
 from sparq_utils.results.rows import Row, row
 from sparq_utils.traces.energy_models import ENERGY_MODELS, EnergyModel
 from sparq_utils.traces.rivals import break_even
@@ -54,14 +54,14 @@ def opponents_table(
     for experiment in recorded() if experiments is None else experiments:
         try:
             ours, theirs = row(experiment, spiking), row(experiment, opponent)
-        except ResultsError:
+        except NotRecordedError:
             continue
         table = beside_opponent(ours, theirs, models)
         table.insert(0, "opponent_accuracy", float(theirs.accuracy.mean()))
         table.insert(0, "spiking_accuracy", float(ours.accuracy.mean()))
         found[experiment] = table
     if not found:
-        raise ResultsError(f"neither experiment has both '{spiking}' and '{opponent}' recorded")
+        raise NotRecordedError(f"neither experiment has both '{spiking}' and '{opponent}' recorded")
     return pd.concat(found, names=["experiment"])
 
 

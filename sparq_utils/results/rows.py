@@ -15,6 +15,7 @@ import pandas as pd
 from sparq_utils.paper import printed as paper
 from sparq_utils.results.files import (
     EXPERIMENTS,
+    NotRecordedError,
     ResultsError,
     how_to_record,
     load,
@@ -219,7 +220,7 @@ class _Shelf:
         if not spec.company:
             return trace
         if trace.logits is None:
-            raise ResultsError(
+            raise NotRecordedError(
                 f"{trace_path(experiment, spec.trace, split, seed)} keeps no logits, so its exits "
                 f"cannot answer in company; {how_to_record(experiment)}"
             )
@@ -236,8 +237,8 @@ def row(
 
     `variant` is a name in :data:`~sparq_utils.results.variants.ROWS`, or a specification of your
     own. Policies are chosen on the validation trace of the same seed. Raises
-    :class:`ResultsError` if nothing is recorded, or not for all seeds in `over`, and `ValueError`
-    for an unknown variant.
+    :class:`NotRecordedError` if nothing is recorded, or not for all seeds in `over`, and
+    `ValueError` for an unknown variant.
     """
     spec = find(variant) if isinstance(variant, str) else variant
     shelf, traces, policies = shelf or _Shelf(), [], []
@@ -263,7 +264,7 @@ def collect() -> tuple[dict[tuple[str, str], Row], list[tuple[str, str]]]:
     for experiment, variant in product(EXPERIMENTS, ROWS):
         try:
             found[experiment, variant] = row(experiment, variant, shelf=shelf)
-        except ResultsError:
+        except NotRecordedError:
             missing.append((experiment, variant))
     return found, missing
 
@@ -293,7 +294,7 @@ def as_dicts(
     """
     chosen, shelf = recorded() if experiments is None else list(experiments), _Shelf()
     if not chosen:
-        raise ResultsError(f"no results in {results_dir()}; {how_to_record('lenet-mnist')}")
+        raise NotRecordedError(f"no results in {results_dir()}; {how_to_record('lenet-mnist')}")
     rows = [
         row(name, variant, seeds(name), shelf)
         for name, variant in product(chosen, ROWS if variants is None else variants)
