@@ -82,7 +82,7 @@ def slopes(
     mean = (said * sure).sum(axis=-1)  # [exits, samples]: expected under the company
     right = said[:, np.arange(labels.size), labels]
     around = said - mean[..., None]  # [exits, samples, classes]
-    hessian = np.einsum("anc,bnc->ab", around * sure, around) / labels.size
+    hessian = np.einsum("inc,jnc->ij", around * sure, around) / labels.size
     return (mean - right).mean(axis=-1), hessian
 
 
