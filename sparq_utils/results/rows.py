@@ -227,12 +227,7 @@ class _Shelf:
         return in_company(trace, self.weights(experiment, spec.trace, seed))
 
 
-def row(
-    experiment: str,
-    variant: str | Variant,
-    over: Sequence[int] = (),
-    shelf: _Shelf | None = None,
-) -> Row:
+def row(experiment: str, variant: str | Variant, over: Sequence[int] = ()) -> Row:
     """A table's row from the recorded traces of the seeds in `over`, or of all that have them.
 
     `variant` is a name in :data:`~sparq_utils.results.variants.ROWS`, or a specification of your
@@ -240,8 +235,13 @@ def row(
     :class:`NotRecordedError` if nothing is recorded, or not for all seeds in `over`, and
     `ValueError` for an unknown variant.
     """
+    return _row(experiment, variant, over, _Shelf())
+
+
+def _row(experiment: str, variant: str | Variant, over: Sequence[int], shelf: _Shelf) -> Row:
+    """A row from traces that other rows may have taken from the shelf already."""
     spec = find(variant) if isinstance(variant, str) else variant
-    shelf, traces, policies = shelf or _Shelf(), [], []
+    traces, policies = [], []
     if not over:
         there = seeds(experiment)
         ready = [s for s in there if trace_path(experiment, spec.trace, "test", s).is_file()]
@@ -263,7 +263,7 @@ def collect() -> tuple[dict[tuple[str, str], Row], list[tuple[str, str]]]:
     found, missing, shelf = {}, [], _Shelf()
     for experiment, variant in product(EXPERIMENTS, ROWS):
         try:
-            found[experiment, variant] = row(experiment, variant, shelf=shelf)
+            found[experiment, variant] = _row(experiment, variant, (), shelf)
         except NotRecordedError:
             missing.append((experiment, variant))
     return found, missing
@@ -296,7 +296,7 @@ def as_dicts(
     if not chosen:
         raise NotRecordedError(f"no results in {results_dir()}; {how_to_record('lenet-mnist')}")
     rows = [
-        row(name, variant, seeds(name), shelf)
+        _row(name, variant, seeds(name), shelf)
         for name, variant in product(chosen, ROWS if variants is None else variants)
         if variants is not None or _is_recorded(name, variant, shelf)
     ]
