@@ -129,6 +129,11 @@ def test_the_block_blocks():
     assert done.returncode == 1 and "torch is blocked" in done.stderr
 
 
+def test_explorers_name_the_extra_they_need():
+    done = run(BLOCK.format(blocked={"anywidget"}, modules="sparq_utils.widgets"))
+    assert done.returncode == 1 and "install sparq-utils[book]" in done.stderr
+
+
 def test_importing_the_package_is_light():
     done = run("import sys; before = set(sys.modules); import sparq_utils; "
                "print(*sorted(set(sys.modules) - before))")  # fmt: skip

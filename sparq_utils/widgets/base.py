@@ -6,9 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-import anywidget
 import numpy as np
-import traitlets
+
+try:
+    import anywidget
+    import traitlets
+except ModuleNotFoundError as error:
+    told = f"explorers need {error.name}: install sparq-utils[book]"
+    raise ModuleNotFoundError(told, name=error.name) from error
 
 HERE = Path(__file__).parent
 DTYPES = ("uint8", "int8", "uint16", "int32", "uint32", "float32", "float64")
