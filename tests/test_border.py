@@ -58,9 +58,14 @@ def test_streams_that_fail_end_in_at_most_one_line(command, code, out, error):
     assert "Traceback" not in found[1] + found[2]
 
 
+def heed_ctrl_c():
+    """Whoever runs these tests in the background may ignore it, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def begun(caught):
     process = subprocess.Popen(
-        [sys.executable, "-c", SLOW.format(caught=caught)],
+        [sys.executable, "-c", SLOW.format(caught=caught)], preexec_fn=heed_ctrl_c,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout.readline() == "begun\n"
