@@ -2,27 +2,26 @@
 
 `python -m benchmarks.training_exits` trains AlexNet on a part of CIFAR-10's training images,
 shrunk, once per way and seed, and writes the accuracy of every exit on validation images to
-`results/exit-training.json`. Chapter 3 shows it. No test image is looked at.
+`exit-training.json` among the results. No test image is looked at.
 """
 
 import argparse
-import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from sparq_utils import data
 from sparq_utils.experiments import EXPERIMENTS
+from sparq_utils.files import write_json
 from sparq_utils.networks.architectures import alexnet
 from sparq_utils.networks.conversion import ClipFloorShift
 from sparq_utils.networks.early_exit import EarlyExitNetwork
 from sparq_utils.networks.training import Recipe, train
+from sparq_utils.results.files import results_dir
 
-RESULT = Path(__file__).resolve().parent.parent / "results" / "exit-training.json"
 EPOCHS, TRAINING_IMAGES, PIXELS = 8, 10_000, 24
 LEVELS = 8
 """Steps of the activations, as in the recorded networks."""
@@ -131,7 +130,7 @@ def main() -> None:
     )
     parser.add_argument("--seeds", type=int, default=2, help="networks per way")
     result = compare(parser.parse_args().seeds)
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    write_json(results_dir() / "exit-training.json", result)
 
 
 if __name__ == "__main__":

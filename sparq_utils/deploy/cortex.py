@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sparq_utils.deploy.c_code import deploy, described_as
-from sparq_utils.deploy.host import Replies, in_c, replies_of
+from sparq_utils.deploy.host import Replies, checked_bytes, in_c, replies_of
 from sparq_utils.deploy.toolchain import CompilerError, build
 
 if TYPE_CHECKING:
@@ -97,12 +97,7 @@ class Cortex:
         Without thresholds all go through the whole network. Raises `ValueError` for images of
         another kind and thresholds that are not one for each exit but the last.
         """
-        images = np.asarray(images)
-        if images.dtype != np.uint8 or images.shape[1:] != self.input_shape:
-            raise ValueError(
-                f"images are {images.dtype} {images.shape}, expected uint8 [N, "
-                f"{', '.join(map(str, self.input_shape))}]"
-            )
+        images = checked_bytes(images, self.input_shape)
         kind = "I" if self.whole else "f"
         bounds = in_c(thresholds, self.exits, self.whole)
         counter = _Counter(self._segments, self._functions, self.core, accesses)

@@ -67,12 +67,7 @@ class Native:
         Without thresholds all go through the whole network. Raises `ValueError` for images of
         another kind and thresholds that are not one for each exit but the last.
         """
-        images = np.asarray(images)
-        if images.dtype != np.uint8 or images.shape[1:] != self.input_shape:
-            raise ValueError(
-                f"images are {images.dtype} {images.shape}, expected uint8 [N, "
-                f"{', '.join(map(str, self.input_shape))}]"
-            )
+        images = checked_bytes(images, self.input_shape)
         bounds = self._thresholds(*in_c(thresholds, self.exits, self.whole))
         if images.ndim == 4:
             images = images.transpose(0, 2, 3, 1)  # [N, H, W, C]
@@ -83,6 +78,17 @@ class Native:
             self._classify(images.ctypes.data + number * size, bounds, answers[number])
         told = [(a.exit, a.prediction, a.confidence, *a.logits) for a in answers]
         return replies_of(told, self.whole)
+
+
+def checked_bytes(images: np.ndarray, input_shape: tuple[int, ...]) -> np.ndarray:
+    """Images as an array; raises `ValueError` unless they are uint8 [N, *input_shape]."""
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.shape[1:] != input_shape:
+        raise ValueError(
+            f"images are {images.dtype} {images.shape}, expected uint8 [N, "
+            f"{', '.join(map(str, input_shape))}]"
+        )
+    return images
 
 
 def in_c(thresholds: Sequence[float] | None, exits: int, whole: bool) -> list:

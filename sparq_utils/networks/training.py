@@ -128,12 +128,10 @@ def joint_loss(
     label = one_hot(targets, classes).to(logits.dtype)  # [B, classes]
     label = label * (1 - label_smoothing) + label_smoothing / classes
     teacher = logits[-1].detach().softmax(-1)
-    early = label.lerp(teacher, distillation)
+    wanted = [label.lerp(teacher, distillation)] * (len(logits) - 1) + [label]
     losses = [
-        weight * cross_entropy(exit_logits, label if last else early)
-        for weight, exit_logits, last in zip(
-            weights, logits, [False] * (len(logits) - 1) + [True], strict=True
-        )
+        weight * cross_entropy(exit_logits, target)
+        for weight, exit_logits, target in zip(weights, logits, wanted, strict=True)
     ]
     return torch.stack(losses).sum() / sum(weights)
 
