@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 KEPT = {".npz", ".safetensors", ".json"}
@@ -55,21 +56,18 @@ def one_line(error: str) -> bool:
     return len(lines) == 1 and "Traceback" not in error
 
 
-def kills(number: int, experiment: str, out: Path, expected: dict, seconds: float) -> list[str]:
-    found = []
+def kills(number: int, experiment: str, out: Path, expected: dict, seconds: float) -> Iterator[str]:
     for _ in range(number):
         run, after = start(out, experiment), random.uniform(0.1, 1.0) * seconds
         time.sleep(after)
         run.send_signal(signal.SIGKILL)
         run.communicate()
         finish(out, experiment)
-        found.append(f"killed after {after:.1f} s: {verdict(contents(out), expected)}")
+        yield f"killed after {after:.1f} s: {verdict(contents(out), expected)}"
         shutil.rmtree(out)
-    return found
 
 
-def pairs(number: int, experiment: str, out: Path, expected: dict, seconds: float) -> list[str]:
-    found = []
+def pairs(number: int, experiment: str, out: Path, expected: dict, seconds: float) -> Iterator[str]:
     for _ in range(number):
         runs = [start(out, experiment)]
         time.sleep(random.uniform(0, 0.3) * seconds)
@@ -79,13 +77,12 @@ def pairs(number: int, experiment: str, out: Path, expected: dict, seconds: floa
         refused = [error for code, error in zip(codes, errors, strict=True) if code]
         clear = all(one_line(error) and "in use by another run" in error for error in refused)
         well = "" if 0 in codes and clear else f"NOT CLEAR ({refused}): "
-        found.append(f"exit codes {codes}: {well}{verdict(contents(out), expected)}")
+        yield f"exit codes {codes}: {well}{verdict(contents(out), expected)}"
         shutil.rmtree(out)
-    return found
 
 
-def disk(number: int, experiment: str, out: Path, expected: dict, seconds: float) -> list[str]:
-    found, ballast = [], out.parent / "ballast"
+def disk(number: int, experiment: str, out: Path, expected: dict, seconds: float) -> Iterator[str]:
+    ballast = out.parent / "ballast"
     needed = sum(map(len, expected.values()))
     for step in range(number):
         free = shutil.disk_usage(out.parent).free
@@ -95,9 +92,8 @@ def disk(number: int, experiment: str, out: Path, expected: dict, seconds: float
         ballast.unlink()
         clear = "" if run.returncode == 2 and one_line(error) else f"NOT CLEAR ({error}): "
         finish(out, experiment)
-        found.append(f"{step}/{number} of the room: {clear}{verdict(contents(out), expected)}")
+        yield f"{step}/{number} of the room: {clear}{verdict(contents(out), expected)}"
         shutil.rmtree(out)
-    return found
 
 
 def main() -> int:
@@ -113,9 +109,12 @@ def main() -> int:
         expected = contents(Path(apart))
     with tempfile.TemporaryDirectory(dir=options.out) as below:
         act = {"kills": kills, "pairs": pairs, "disk": disk}[options.what]
-        found = act(options.number, options.experiment, Path(below) / "run", expected, seconds)
-    print("\n".join(found))
-    return int(any("NOT" in line for line in found))
+        wrong = 0
+        for line in act(options.number, options.experiment, Path(below) / "run", expected, seconds):
+            print(line, flush=True)
+            wrong += "NOT" in line
+    print(f"{options.number} {options.what}, {wrong} not as they should be")
+    return int(wrong > 0)
 
 
 if __name__ == "__main__":

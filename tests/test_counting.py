@@ -27,7 +27,7 @@ from sparq_utils.networks.early_exit import EarlyExitNetwork
 from sparq_utils.networks.encoding import Rate
 from sparq_utils.networks.quantization import calibrate, quantize_aware, to_int8
 from sparq_utils.networks.spiking import LIF
-from sparq_utils.networks.wiring import weights_of
+from sparq_utils.networks.wiring import weight_shape, weights_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same'")
 
@@ -343,6 +343,7 @@ def test_int8_counts_are_those_of_a_float_twin_with_the_dequantised_weights():
     for row, synapse in zip(rows, synapses(int8), strict=True):
         inner, weight = synapse.layer.synapse, weights_of(synapse.layer)
         zeros += int((weight == 0).sum())
+        assert weight_shape(synapse.layer) == weight.shape
         if weight.ndim == 4:
             twin = nn.Conv2d(weight.shape[1], weight.shape[0], inner.kernel_size, inner.stride,
                              inner.padding)  # fmt: skip

@@ -151,11 +151,20 @@ def is_convolution(layer: nn.Module) -> bool:
     return hasattr(geometry_of(layer), "kernel_size")
 
 
+def weight_shape(layer: nn.Module) -> torch.Size:
+    """The shape of a synapse's weights, without unpacking them where they are INT8."""
+    synapse = geometry_of(layer)
+    if not is_convolution(layer):
+        return torch.Size((synapse.out_features, synapse.in_features))
+    inputs = synapse.in_channels // synapse.groups
+    return torch.Size((synapse.out_channels, inputs, *synapse.kernel_size))
+
+
 def parameters_of(layer: nn.Module) -> int:
     """Weights and biases of a synapse."""
     bias = geometry_of(layer).bias
     bias = bias() if callable(bias) else bias
-    return weights_of(layer).numel() + (0 if bias is None else bias.numel())
+    return weight_shape(layer).numel() + (0 if bias is None else bias.numel())
 
 
 def dense_macs(layer: nn.Module, output_shape: torch.Size) -> int:
@@ -164,7 +173,7 @@ def dense_macs(layer: nn.Module, output_shape: torch.Size) -> int:
     `output_shape` [C_out, H_out, W_out] or [F_out].
     """
     outputs = output_shape[1:].numel() if is_convolution(layer) else 1
-    return weights_of(layer).numel() * outputs
+    return weight_shape(layer).numel() * outputs
 
 
 def fan_out(layer: nn.Module, input_shape: torch.Size, skip_zeros: bool = False) -> Tensor:
@@ -173,22 +182,23 @@ def fan_out(layer: nn.Module, input_shape: torch.Size, skip_zeros: bool = False)
     With `skip_zeros`, weights that are exactly zero are not counted. Stride, dilation, groups and
     zero padding (also "same" and "valid") are exact; other padding modes raise `ValueError`.
     """
-    weight = weights_of(layer).cpu()
     if not is_convolution(layer):
         if skip_zeros:
-            return (weight != 0).sum(0).double()  # [F_in]
-        return torch.tensor(float(len(weight)), dtype=torch.float64).expand(weight.shape[1])
+            return (weights_of(layer).cpu() != 0).sum(0).double()  # [F_in]
+        outputs, inputs = weight_shape(layer)
+        return torch.tensor(float(outputs), dtype=torch.float64).expand(inputs)
     conv = geometry_of(layer)
     if conv.padding_mode != "zeros":
         raise ValueError(_PADDING.format(conv.padding_mode))
     geometry = (None, conv.stride, conv.padding, conv.dilation)
     if skip_zeros:
-        mask = (weight != 0).double()
+        mask = (weights_of(layer).cpu() != 0).double()
         return _carry_back(lambda x: conv2d(x, mask, *geometry, conv.groups), input_shape)
     # Every channel meets the same weights but for its position: one channel is enough.
-    ones = torch.ones(1, 1, *weight.shape[2:], dtype=torch.float64)
+    outputs, _, *kernel = weight_shape(layer)
+    ones = torch.ones(1, 1, *kernel, dtype=torch.float64)
     single = _carry_back(lambda x: conv2d(x, ones, *geometry), (1, *input_shape[1:]))  # [1, H, W]
-    return (single * (len(weight) // conv.groups)).expand(*input_shape)
+    return (single * (outputs // conv.groups)).expand(*input_shape)
 
 
 def _carry_back(linear, shape: tuple[int, ...], arriving: Tensor | float = 1.0) -> Tensor:

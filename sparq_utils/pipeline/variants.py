@@ -57,19 +57,28 @@ def network_of(variant: str, experiment: Experiment, folder: Path, levels: int) 
 
     Raises as :func:`load_ann` does, for INT8 networks too.
     """
-    weights = folder / weights_of(variant)
-    if variant in IN_TIME:
-        return load_known_int8(weights, experiment)
+    return made_of(load_trained(folder / weights_of(variant), experiment, levels), variant)
+
+
+def load_trained(path: Path, experiment: Experiment, levels: int) -> EarlyExitNetwork:
+    """The network in one of a run's files of weights; raises as :func:`load_ann` does."""
+    if path.stem in INT8:
+        return load_known_int8(path, experiment)
+    return load_ann(path, experiment, levels)
+
+
+def made_of(trained: EarlyExitNetwork, variant: str) -> EarlyExitNetwork:
+    """The network that a variant is recorded with, made from the one with its weights."""
+    if variant in INT8 or variant in IN_TIME:
+        return trained
     if variant[0] == "q":
-        network = load_known_int8(weights, experiment)
-        return network if variant in INT8 else network.without_exits()
-    ann = load_ann(weights, experiment, levels)
+        return trained.without_exits()
     if variant == "dynamic-ann":
-        return fold_batch_norm(ann)
+        return fold_batch_norm(trained)
     if variant == "ann":
-        return fold_batch_norm(ann).without_exits()
+        return fold_batch_norm(trained).without_exits()
     encoding = "rate" if variant == "snn-rate" else "direct"
-    return convert(ann, timesteps=TIMESTEPS[variant], encoding=encoding).without_exits()
+    return convert(trained, timesteps=TIMESTEPS[variant], encoding=encoding).without_exits()
 
 
 def recorder_of(variant: str, timesteps: int) -> Callable[..., ExitTrace]:

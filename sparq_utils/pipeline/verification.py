@@ -1,6 +1,6 @@
 """Whether recorded results are what they say: every file by its hash, samples by their weights."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,12 +9,15 @@ import numpy as np
 from sparq_utils import data
 from sparq_utils.experiments import EXPERIMENTS, Experiment
 from sparq_utils.files import read_json
+from sparq_utils.networks.early_exit import EarlyExitNetwork
 from sparq_utils.pipeline.steps import describe
-from sparq_utils.pipeline.variants import network_of, recorder_of, weights_of
+from sparq_utils.pipeline.variants import load_trained, made_of, recorder_of, weights_of
 from sparq_utils.results.files import results_dir
 from sparq_utils.results.manifest import (
     CONVERSIONS,
+    MANIFEST,
     NOTES,
+    WEIGHTS,
     Manifest,
     ResultsError,
     read_manifest,
@@ -95,19 +98,32 @@ def _load(name: str) -> data.Splits | data.DataError:
 
 def _files(manifest: Manifest, what: str) -> Iterator[Finding]:
     """Every file's hash; what is missing; what is there and belongs to no run."""
-    wrong = 0
+    missing = manifest.missing()
+    lost = [name for name in missing if name not in WEIGHTS]
+    for name in lost:
+        yield Finding(f"{what}/{name}", False, f"not here, though {MANIFEST} names it; put it back")
+    wrong = len(lost)
     for name in sorted({*manifest.files, *recorded_names(manifest.folder)}):
         try:
             manifest.check(name)
         except ResultsError as error:
             wrong += 1
             yield Finding(f"{what}/{name}", False, str(error))
-    for name in (missing := manifest.missing()):
-        kept = manifest.files[name]["sha256"]
-        yield Finding(f"{what}/{name}", None, f"not here (SHA-256 {kept})")
-    same = len(manifest.files) - len(missing)
     if not wrong:
+        same = len(manifest.files) - len(missing)
         yield Finding(what, True, f"{same} files are those of the manifest")
+    if weights := [name for name in WEIGHTS if name in missing]:
+        traces = [name for name in manifest.files if name.endswith(".npz")]
+        without = [name for name in traces if weights_of(_variant_of(name)) in weights]
+        yield Finding(
+            what, None, f"{' and '.join(weights)}: known to be missing here, so {len(without)} of "
+            f"{len(traces)} traces are not run again",
+        )  # fmt: skip
+
+
+def _variant_of(name: str) -> str:
+    """The variant that a trace's file is named after, such as "qdsnn" of "qdsnn-test.npz"."""
+    return name.rpartition("-")[0]
 
 
 def _traces(
@@ -127,32 +143,49 @@ def _traces(
             f"not run again: recorded on {names[0]!r}, not the {now['train']['name']!r} here",
         )  # fmt: skip
         return
-    for name in sorted(manifest.files):
-        if not name.endswith(".npz") or not (manifest.folder / name).is_file():
-            continue
-        variant, _, split = name.removesuffix(".npz").rpartition("-")
-        if not (manifest.folder / weights_of(variant)).is_file():
-            yield Finding(f"{what}/{name}", None, f"not run again: no {weights_of(variant)} here")
-            continue
-        images = getattr(taken, split)
-        yield Finding(f"{what}/{name}", *rerun(manifest, experiment, variant, images))
+    here = [name for name in manifest.files if (manifest.folder / name).is_file()]
+    for name, holds, told in rerun(manifest, experiment, taken, here):
+        yield Finding(f"{what}/{name}", holds, told)
 
 
 def rerun(
-    manifest: Manifest, experiment: Experiment, variant: str, images: data.Images
+    manifest: Manifest, experiment: Experiment, splits: data.Splits, names: Iterable[str]
+) -> Iterator[tuple[str, bool, str]]:
+    """Whether each trace says of its first images what its weights say now, and how nearly.
+
+    Traces whose weights are not there are passed over. Weights are read once for all their
+    traces.
+    """
+    traces = sorted(name for name in names if name.endswith(".npz"))
+    for weights in WEIGHTS:
+        path = manifest.folder / weights
+        made = [name for name in traces if weights_of(_variant_of(name)) == weights]
+        if not made or not path.is_file():
+            continue
+        try:
+            trained = load_trained(path, experiment, manifest.recipe["levels"])
+        except (ValueError, LookupError, RuntimeError, OSError) as error:
+            yield from ((name, False, str(error)) for name in made)
+            continue
+        for name in made:
+            images = getattr(splits, name.removesuffix(".npz").rpartition("-")[2])
+            yield name, *_rerun(manifest.folder / name, trained, images, manifest.seed)
+
+
+def _rerun(
+    path: Path, trained: EarlyExitNetwork, images: data.Images, seed: int
 ) -> tuple[bool, str]:
-    """Whether a trace says of its first images what its weights say now, and how nearly."""
+    """Whether one trace agrees with the network that its weights give."""
+    variant = _variant_of(path.name)
     try:
-        recorded = load_trace(manifest.folder / f"{variant}-{images.split}.npz")
-        levels = manifest.recipe["levels"]
-        network = network_of(variant, experiment, manifest.folder, levels)
+        recorded = load_trace(path)
+        network = made_of(trained, variant)
     except (ValueError, LookupError, RuntimeError, OSError) as error:
         return False, str(error)
     recorder = recorder_of(variant, network.timesteps)
     # rate coding draws by the batch
     count = recorder.keywords["batch_size"] if variant == "snn-rate" else SAMPLES
-    found = recorder(network, images.take(count), seed=manifest.seed)
-    return agreement(recorded, found)
+    return agreement(recorded, recorder(network, images.take(count), seed=seed))
 
 
 def agreement(recorded: ExitTrace, found: ExitTrace) -> tuple[bool, str]:
@@ -218,10 +251,9 @@ def bind(folder: str | Path) -> Manifest:
         provenance = images.provenance
         if found != (experiment.network, name, manifest.seed, provenance, len(images)):
             raise ResultsError(f"{folder / name} is a trace of {found}: it belongs elsewhere")
-        if (folder / weights_of(on.variant)).is_file():
-            holds, told = rerun(manifest, experiment, on.variant, images)
-            if not holds:
-                raise ResultsError(f"{folder / name} does not come from its weights: {told}")
+    for name, holds, told in rerun(manifest, experiment, splits, traces):
+        if not holds:
+            raise ResultsError(f"{folder / name} does not come from its weights: {told}")
     for name in (*names, NOTES, *([CONVERSIONS] if manifest.seed == 0 else [])):
         if (folder / name).is_file():
             on = traces[name].measured_on if name in traces else None
