@@ -5,9 +5,10 @@ import torch
 from small import pictures, tiny
 from torch import nn
 
-from sparq_utils.networks.architectures import NETWORKS, alexnet, exit_head, lenet5, mlp
+from sparq_utils.networks.architectures import NETWORKS, alexnet, exit_head, lenet5, mlp, resnet20
 from sparq_utils.networks.conversion import ClipFloorShift, convert, fold_batch_norm
 from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
+from sparq_utils.networks.residual import Residual
 
 
 def parameters(network):
@@ -183,3 +184,18 @@ def test_exits_cost_what_they_say():
         96 * 16,
         160,
     ]  # fmt: skip
+
+
+def test_resnet20_is_the_one_of_he_et_al():
+    network = resnet20()
+    inner = network.without_exits()
+    convolutions = [m for m in inner.modules() if isinstance(m, nn.Conv2d)]
+    # 19 convolutions of 3x3 and a linear layer; the two 1x1 are shortcuts where sizes change
+    assert sum(m.kernel_size == (3, 3) for m in convolutions) == 19
+    assert parameters(inner) == 272_474
+    assert network(torch.zeros(2, 3, 32, 32)).shape == (3, 2, 10)
+
+
+def test_a_residual_block_adds_its_two_ways():
+    branch, x = nn.Sequential(nn.Linear(3, 3)), torch.randn(2, 3)
+    assert torch.equal(Residual(branch, nn.Sequential())(x), branch(x) + x)

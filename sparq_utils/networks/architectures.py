@@ -1,4 +1,4 @@
-"""The paper's three networks: a five-layer MLP, LeNet-5 and AlexNet, each with two early exits."""
+"""The paper's MLP, LeNet-5 and AlexNet, and ResNet-20 beyond it, each with two early exits."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -8,6 +8,7 @@ from torch import nn
 
 from sparq_utils.networks.early_exit import EarlyExitNetwork
 from sparq_utils.networks.pooling import AveragePool
+from sparq_utils.networks.residual import Residual
 
 Activation = Callable[[], nn.Module]
 
@@ -141,5 +142,63 @@ def alexnet(
     )
 
 
-NETWORKS = {"mlp": mlp, "lenet5": lenet5, "alexnet": alexnet}
+def resnet20(activation: Activation = nn.ReLU, exits: Sequence[int] = (4, 7)) -> EarlyExitNetwork:
+    """ResNet-20 for CIFAR-10 (He et al., 2016, section 4.2), 1x1 convolutions where sizes change.
+
+    Three groups of three residual blocks with 16, 32 and 64 channels; exits after the first and
+    the second group.
+    """
+    blocks = [_convolution(3, 16, 3, activation, pool=False)]
+    for inputs, outputs, stride in [
+        (16, 16, 1), (16, 16, 1), (16, 16, 1),
+        (16, 32, 2), (32, 32, 1), (32, 32, 1),
+        (32, 64, 2), (64, 64, 1), (64, 64, 1),
+    ]:  # fmt: skip
+        blocks.append(_residual(inputs, outputs, stride, activation))
+    blocks.append(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+    return _assemble(
+        "resnet20",
+        (3, 32, 32),
+        blocks,
+        exits,
+        lambda shape: _narrow_head(shape, activation),
+        nn.Sequential(nn.Linear(64, 10)),
+    )
+
+
+def _residual(inputs: int, outputs: int, stride: int, activation: Activation) -> nn.Sequential:
+    """Two convolutions 3x3 beside a shortcut, then the activation of their sum."""
+    branch = nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        activation(),
+        nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+    )
+    shortcut = nn.Sequential()
+    if stride > 1 or inputs != outputs:
+        shortcut.append(nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False))
+        shortcut.append(nn.BatchNorm2d(outputs))
+    return nn.Sequential(Residual(branch, shortcut), activation())
+
+
+def _narrow_head(shape: Sequence[int], activation: Activation) -> nn.Sequential:
+    """A classifier for the few channels of a ResNet, which a halving would starve.
+
+    Convolution 3x3 of stride 2 (c -> 2c), batch norm, activation, average pooling over 4 x 4,
+    linear (64), batch norm, activation, linear.
+    """
+    channels, side = 2 * shape[0], shape[1] // 8
+    return nn.Sequential(
+        nn.Conv2d(shape[0], channels, 3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(channels),
+        activation(),
+        nn.AdaptiveAvgPool2d(side),
+        nn.Flatten(),
+        *_linear(channels * side**2, 64, activation),
+        nn.Linear(64, 10),
+    )
+
+
+NETWORKS = {"mlp": mlp, "lenet5": lenet5, "alexnet": alexnet, "resnet20": resnet20}
 """Builders by name; each takes an activation and the exits' positions."""
