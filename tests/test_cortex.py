@@ -5,9 +5,8 @@ import pytest
 from test_deploy import IMAGES, expected, network
 
 from sparq_utils import reference
-from sparq_utils.deploy import native, wasm, watched_in
+from sparq_utils.deploy import native
 from sparq_utils.deploy.cortex import Cortex, _count
-from sparq_utils.deploy.web import EXPORTS
 from sparq_utils.files import read_json
 from sparq_utils.results.files import results_dir
 
@@ -88,21 +87,6 @@ def test_recorded_instructions_come_out_again():
     runs = Cortex(described)(test.pixels[:2].numpy())
     entry = recorded["lenet-mnist"]["emulated"]["qdsnn event-driven"]
     assert runs.instructions.tolist() == entry["first_images"]
-
-
-def test_the_page_gets_a_module_that_asks_for_nothing():
-    module = wasm(network(4))
-    assert module[:8] == b"\0asm\1\0\0\0"
-    for name in (*EXPORTS, "memory"):
-        assert name.encode() in module
-    assert b"env" not in module  # no imports
-
-
-def test_the_page_is_told_where_spikes_lie():
-    layers = watched_in(network(4))
-    assert [layer["part"] for layer in layers] == ["stage0", "stage1", "head1", "stage2"]
-    assert layers[0]["shape"] == [9, 10, 6] and layers[0]["start"] == 0
-    assert layers[1]["start"] == 9 * 10 * 6 * 4
 
 
 def test_bad_input_is_told_in_a_line(core):

@@ -2,7 +2,7 @@ from .c_code import c_file, deploy
 from .host import Native, Replies, native
 from .snntorch_twin import SnnTorchNetwork, to_snntorch
 from .toolchain import CompilerError
-from .web import wasm, watched_in
+from .web import wasm
 
 __all__ = [
     "CompilerError",
@@ -14,5 +14,4 @@ __all__ = [
     "native",
     "to_snntorch",
     "wasm",
-    "watched_in",
 ]

@@ -274,7 +274,7 @@ def _decays(made: Plan) -> int:
 
 
 def watched_layers(network: Mapping) -> list[dict]:
-    """What :func:`~sparq_utils.deploy.web.watched_in` gives."""
+    """What a file built with -DWATCHED shows: see :func:`~sparq_utils.deploy.web.wasm`."""
     return _watched(plan(network))
 
 

@@ -1,8 +1,6 @@
 """The C file on this machine: built once, called from NumPy."""
 
 import ctypes
-import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sparq_utils.deploy.c_code import deploy, described_as
-from sparq_utils.deploy.toolchain import build, compiler
-from sparq_utils.files import cache_dir
+from sparq_utils.deploy.c_code import c_file, described_as
+from sparq_utils.deploy.toolchain import build_once
 
 if TYPE_CHECKING:
     from sparq_utils.networks.early_exit import EarlyExitNetwork
@@ -130,16 +127,7 @@ def native(
     `CompilerError` without a C compiler, `ValueError` for what the file has no code for.
     """
     described = described_as(network)
-    folder = cache_dir() / "native"
-    folder.mkdir(parents=True, exist_ok=True)
-    source = deploy(described, folder / f"building-{os.getpid()}", company, whole)
+    header, code = c_file(described, company, whole)
     flags = ["-shared", "-fPIC", "-nostdlib", *(["-DDENSE"] if dense else [])]
-    told = [source.read_text("utf-8"), source.with_suffix(".h").read_text("utf-8")]
-    key = hashlib.sha256("\0".join([*told, *compiler(), *flags]).encode()).hexdigest()[:24]
-    library = folder / f"{described['name']}-{key}.so"
-    if not library.is_file():
-        build(source, None, flags, source.with_suffix(".so")).replace(library)
-    for left in source.parent.iterdir():
-        left.unlink()
-    source.parent.rmdir()
+    library = build_once(described["name"], header, code, flags, ".so")
     return Native(library, described, whole)

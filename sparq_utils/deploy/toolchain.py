@@ -1,11 +1,15 @@
 """The C compiler: `ziglang`, which builds for every home, or the system's, for this one."""
 
+import hashlib
 import importlib.util
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from sparq_utils.files import cache_dir
 
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
 FLAGS = ("-O2", "-ffreestanding", "-ffp-contract=off", "-fno-math-errno", "-fno-sanitize=undefined")
@@ -45,3 +49,24 @@ def build(source: Path, target: str | None, flags: Sequence[str], output: Path) 
         ]
         raise CompilerError(f"{source.name} does not compile: {lines[0]}")
     return output
+
+
+def build_once(
+    name: str, header: str, code: str, flags: Sequence[str], suffix: str, target: str | None = None
+) -> Path:
+    """Compile the text of a C file and its header, unless the cache holds what they become.
+
+    Gives the built file, which stays in the cache. Raises :class:`CompilerError` as :func:`build`.
+    """
+    folder = cache_dir() / "native"
+    folder.mkdir(parents=True, exist_ok=True)
+    told = [header, code, *compiler(target), *WARNINGS, *FLAGS, *flags]
+    key = hashlib.sha256("\0".join(told).encode()).hexdigest()[:24]
+    kept = folder / f"{name}-{key}{suffix}"
+    if not kept.is_file():
+        with TemporaryDirectory(dir=folder) as scratch:
+            source = Path(scratch) / f"{name}.c"
+            source.with_suffix(".h").write_text(header, "utf-8")
+            source.write_text(code, "utf-8")
+            build(source, target, flags, source.with_suffix(suffix)).replace(kept)
+    return kept

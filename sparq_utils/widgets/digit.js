@@ -3,7 +3,7 @@ import { announcer, button, group, slider, table } from "./controls.js";
 import { h, metric, percent, say } from "./dom.js";
 import { energyParts, energyTotal } from "./energy.js";
 import { journey } from "./journey.js";
-import { prepareNetwork, runNetwork } from "./network.js";
+import { networkOf } from "./module.js";
 import { centred, pad } from "./pad.js";
 import { colourOf, paint } from "./pictures.js";
 import { exitName, priceControls } from "./prices.js";
@@ -105,10 +105,11 @@ function everyExit(exits) {
 
 async function build({ model, root }) {
   const arrays = await unpack(model),
-    network = prepareNetwork(model.get("network"), arrays),
-    about = model.get("about");
-  const { exits, timesteps } = network,
-    side = network.input_shape[1],
+    about = model.get("about"),
+    network = model.get("network"),
+    answersTo = await networkOf(arrays.code, network);
+  const { exits, timesteps, input_shape: shape } = network,
+    side = shape[1],
     area = side * side;
   const spoken = announcer(),
     priced = priceControls(model);
@@ -207,12 +208,7 @@ async function build({ model, root }) {
     if (pixels.length !== area) throw new Error("its digit is incomplete");
     const began = performance.now();
     const empty = !pixels.some((ink) => ink);
-    run = empty
-      ? null
-      : runNetwork(
-          network,
-          Float32Array.from(pixels, (value) => value / 255),
-        );
+    run = empty ? null : answersTo(pixels);
     root.dataset.inferMs = (performance.now() - began).toFixed(3);
     update();
   }

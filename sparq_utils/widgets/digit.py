@@ -1,4 +1,4 @@
-"""The digit explorer: LeNet-5's INT8 spiking network itself, running in the page."""
+"""The digit explorer: LeNet-5's INT8 spiking network itself, its C file running in the page."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -12,14 +12,12 @@ from sparq_utils.traces.trace import ExitTrace
 from sparq_utils.widgets.base import Explorer, addressed, pack, script
 from sparq_utils.widgets.pricing import checked_prices, countable, precision, price_presets, prices
 
-KINDS = ("conv", "linear", "lif", "avgpool", "flatten")
-
 
 class DigitExplorer(Explorer):
     """Draw a digit, or pick one; watch its spikes travel until an exit is sure.
 
-    `network` is what :func:`sparq_utils.networks.int8.export_int8` gives for a direct-coded
-    spiking network on [1, H, W] images. `images` uint8 [n, H, W] (0 to 255) and `labels` [n]
+    `network` is what :func:`sparq_utils.deploy.web.wasm` gives for a direct-coded spiking network
+    on [1, H, W] images. `images` uint8 [n, H, W] (0 to 255) and `labels` [n]
     are digits to pick from. `trace` was recorded from the same network; its counts that do not
     depend on the image price the exits. `kinds` names digits (their indices) that are offered
     as buttons, {"Easy": [3, 5]}; without it a slider offers all. Synced: `thresholds`, `picked`
@@ -53,7 +51,10 @@ class DigitExplorer(Explorer):
         kinds: Mapping[str, Sequence[int]] | None = None,
         **kwargs: object,
     ) -> None:
-        described, weights = _described(network)
+        if network["encoding"] != "direct":
+            raise ValueError(
+                f"the page shows direct-coded networks, not {network['encoding']} ones"
+            )
         shape = tuple(network["input_shape"])
         images, labels = np.asarray(images), np.asarray(labels)
         if images.dtype != np.uint8 or images.ndim != 3 or (1, *images.shape[1:]) != shape:
@@ -76,12 +77,12 @@ class DigitExplorer(Explorer):
             raise ValueError(f"kinds {kinds} name no digits, or others than {len(images)} images")
         first = offered[0]["digits"][0] if offered else 0
         kwargs.setdefault("picked", first)
-        digits = {"images": images, "labels": labels.astype(np.uint8)}
-        contents, data = pack(weights | digits)
+        code = np.frombuffer(network["code"], np.uint8)
+        contents, data = pack({"code": code, "images": images, "labels": labels.astype(np.uint8)})
         super().__init__(
             contents=contents,
             data=data,
-            network=described,
+            network={name: value for name, value in network.items() if name != "code"},
             about={
                 "costs": _fixed_costs(network, trace, memory),
                 "count": len(images),
@@ -143,27 +144,9 @@ def exemplars(trace: ExitTrace, leaving: np.ndarray, each: int = 3) -> list[np.n
     return [order[right & (leaving[order] == exit)][:each] for exit in range(trace.exits)]
 
 
-def _described(network: Mapping) -> tuple[dict, dict[str, np.ndarray]]:
-    """The network without its arrays, and its weights (int8) and biases (float32) by name."""
-    if network["encoding"] != "direct":
-        raise ValueError(f"the page runs direct-coded networks, this one is {network['encoding']}")
-    layers, arrays = [], {}
-    for index, given in enumerate(network["layers"]):
-        layer = dict(given)
-        if layer["kind"] not in KINDS:
-            raise ValueError(f"the page knows no layer of kind '{layer['kind']}'")
-        if "weight" in layer:
-            weight = np.asarray(layer.pop("weight"))
-            layer["weight_shape"] = list(weight.shape)
-            arrays[f"{index}.weight"] = weight.astype(np.int8)
-            arrays[f"{index}.bias"] = np.asarray(layer.pop("bias")).astype(np.float32)
-        layers.append(layer)
-    return {**network, "layers": layers}, arrays
-
-
 def _fixed_costs(network: Mapping, trace: ExitTrace, memory: MemoryModel | str) -> dict:
     """Counts that are the same for every image, cumulative by exit: macs, updates, bits."""
-    exits = sum(1 for part in {layer["part"] for layer in network["layers"]} if "head" in part)
+    exits = network["exits"]
     if trace.exits != exits or trace.measured_on.timesteps != network["timesteps"]:
         raise ValueError(
             f"the trace has {trace.exits} exits and T = {trace.measured_on.timesteps}, the "

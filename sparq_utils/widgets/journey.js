@@ -17,6 +17,9 @@ function framesOf(layers, exits, timesteps) {
     return [...steps.flat(), { exit, decides: true }];
   });
 }
+/** A layer's size in words: 16 x 10 x 10, or 120. */
+const sizeOf = ([height, width, channels]) =>
+  height * width > 1 ? [channels, height, width].join(" \u00d7 ") : channels;
 /** How often each neuron has spiked after 0, 1, ... T steps, as opacity: [T + 1] arrays. */
 function opacities({ steps }) {
   const sums = [new Float32Array(steps[0].length)];
@@ -63,7 +66,7 @@ export function journey(exits, timesteps, arrived) {
       const own = layers.flatMap((layer, i) => (layer.exit === exit ? [{ ...layer, i }] : []));
       const pictures = own.map(({ i, shape }) => ({
         i,
-        canvas: h("canvas", { class: "sq-spikes", title: `${shape.join(" \u00d7 ")} neurons` }),
+        canvas: h("canvas", { class: "sq-spikes", title: `${sizeOf(shape)} neurons` }),
         shown: -1,
       }));
       const bar = h("span", { class: "sq-fill" }),
@@ -92,7 +95,10 @@ export function journey(exits, timesteps, arrived) {
         const wanted = found ? steps : -2;
         if (picture.shown === wanted) continue;
         picture.shown = wanted;
-        const { shape, ink } = found?.layers[picture.i] ?? { shape: [1], ink: [new Uint8Array(1)] };
+        const { shape, ink } = found?.layers[picture.i] ?? {
+          shape: [1, 1, 1],
+          ink: [new Uint8Array(1)],
+        };
         paint(picture.canvas, ...mosaic(shape, ink[Math.max(0, steps)]), colours[exit]);
       }
       for (const { canvas, i } of leg.pictures) {

@@ -12,22 +12,19 @@ export function paint(canvas, width, height, ink, [r, g, b]) {
   }
   context.putImageData(image, 0, 0);
 }
-/** Channels side by side, or units in rows: [width, height, ink(x, y)] of one layer's values. */
-export function mosaic([channels, height, width], values) {
+/** Channels side by side: [width, height, ink(x, y)] of one layer's values, channels last. */
+export function mosaic([height, width, channels], values) {
   const across = Math.ceil(Math.sqrt(channels * 1.6)),
-    down = Math.ceil(channels / across);
-  if (height === undefined) {
-    const at = (x, y) => y * across + x;
-    return [across, down, (x, y) => (at(x, y) < channels ? values[at(x, y)] : 0)];
-  }
+    down = Math.ceil(channels / across),
+    gap = height * width > 1 ? 1 : 0;
   const ink = (x, y) => {
-    const c = Math.floor(y / (height + 1)) * across + Math.floor(x / (width + 1)),
-      row = y % (height + 1),
-      column = x % (width + 1);
+    const c = Math.floor(y / (height + gap)) * across + Math.floor(x / (width + gap)),
+      row = y % (height + gap),
+      column = x % (width + gap);
     if (c >= channels || row === height || column === width) return 0;
-    return values[(c * height + row) * width + column];
+    return values[(row * width + column) * channels + c];
   };
-  return [across * (width + 1) - 1, down * (height + 1) - 1, ink];
+  return [across * (width + gap) - gap, down * (height + gap) - gap, ink];
 }
 /** A colour of the style sheet as [red, green, blue]. */
 export function colourOf(root, name) {

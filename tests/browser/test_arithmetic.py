@@ -9,7 +9,8 @@ import torch
 from make_trace import make_trace
 
 from browser.spiking_lenet import digits, network, recorded
-from sparq_utils.networks.int8 import export_int8, load_int8
+from sparq_utils.deploy import wasm
+from sparq_utils.networks.int8 import load_int8
 from sparq_utils.traces.policies import Oracle
 from sparq_utils.traces.sweeps import pareto_front, sweep_thresholds
 from sparq_utils.widgets import DigitExplorer, LIFExplorer, ThresholdExplorer
@@ -118,12 +119,12 @@ def test_the_spiking_network_answers_alike_on_200_digits(module, which):
     int8 = network() if which == "random weights" else load_int8(RECORDED)
     trace, (images, labels) = recorded(int8), digits()
     middle = [float(np.median(row)) for row in trace.confidence[:-1]]
-    explorer = DigitExplorer(export_int8(int8), images, labels, trace, thresholds=middle)
+    explorer = DigitExplorer(wasm(int8), images, labels, trace, thresholds=middle)
     body = (
         UNPACK
-        + """const net = prepareNetwork(given.network, arrays), area = 784;
-        return Array.from(arrays.labels, (_, i) => runNetwork(net, Float32Array.from(
-            arrays.images.subarray(i * area, (i + 1) * area), (v) => v / 255)).answers);"""
+        + """const answersTo = await networkOf(arrays.code, given.network), area = 784;
+        return Array.from(arrays.labels, (_, i) =>
+            answersTo(arrays.images.subarray(i * area, (i + 1) * area)).answers);"""
     )
     found = module(explorer._esm, body, sent(explorer, network=explorer.network))
     with torch.no_grad():
@@ -133,7 +134,9 @@ def test_the_spiking_network_answers_alike_on_200_digits(module, which):
         return np.array([[answer[name] for answer in digit] for digit in found]).swapaxes(0, 1)
 
     assert np.abs(take("logits") - expected).max() < 1e-3
-    assert (take("prediction") == trace.prediction).all()
+    assert (take("prediction") == expected.argmax(-1)).all()
+    if which == "recorded":  # random weights tie: their softmax rounds two classes to one number
+        assert (take("prediction") == trace.prediction).all()
     assert (take("acs") == trace.counts["acs"]).all()
     # Each half of the samples leaves at exit 1: none may lie so close that rounding decides.
     leaves = take("confidence")[:-1] >= np.array(middle)[:, None]

@@ -8,7 +8,7 @@ import pytest
 from make_trace import make_trace, rivals
 
 from browser.spiking_lenet import digits, network, recorded
-from sparq_utils.networks.int8 import export_int8
+from sparq_utils.deploy import wasm
 from sparq_utils.traces.energy import HOROWITZ_INT8, PRICED
 from sparq_utils.traces.optimum import exact_optimum
 from sparq_utils.traces.policies import Oracle
@@ -62,7 +62,7 @@ def digit_explorer() -> DigitExplorer:
     int8, (images, labels) = network(), digits()
     trace = recorded(int8)
     middle = [float(np.median(row)) for row in trace.confidence[:-1]]
-    return DigitExplorer(export_int8(int8), images[:20], labels[:20], trace, thresholds=middle)
+    return DigitExplorer(wasm(int8), images[:20], labels[:20], trace, thresholds=middle)
 
 
 def trade_off_explorer() -> TradeOffExplorer:
@@ -418,7 +418,7 @@ def test_spikes_travel_when_asked_and_stand_still_when_told(browser, static_page
 def test_kinds_of_digits_are_offered_as_buttons(page, static_page):
     int8, (images, labels) = network(), digits()
     kinds = {"Easy": [3, 4], "Nasty": [7]}
-    widget = DigitExplorer(export_int8(int8), images, labels, recorded(int8), kinds=kinds)
+    widget = DigitExplorer(wasm(int8), images, labels, recorded(int8), kinds=kinds)
     assert widget.picked == 3
     opened(page, static_page(widget))
     easy, nasty = (page.get_by_role("button", name=name) for name in kinds)
