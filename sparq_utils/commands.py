@@ -15,6 +15,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+EXPERIMENTS = "mlp-mnist, lenet-mnist, alexnet-cifar10 or resnet20-cifar10."
+
 
 @app.callback()
 def options(
@@ -35,11 +37,11 @@ class ProfileName(StrEnum):
 
 @app.command()
 def run(
-    experiment: Annotated[str, typer.Argument(help="mlp-mnist, lenet-mnist or alexnet-cifar10.")],
+    experiment: Annotated[str, typer.Argument(help=EXPERIMENTS)],
     profile: Annotated[
         ProfileName,
         typer.Option(
-            help="smoke: seconds (AlexNet: minutes); book: about a minute (AlexNet: ten); "
+            help="smoke: seconds (CIFAR-10: minutes); book: about a minute (CIFAR-10: ten); "
             "full: the recorded results."
         ),
     ] = ProfileName.book,
@@ -142,7 +144,7 @@ def compare(
 
 @app.command()
 def deploy(
-    experiment: Annotated[str, typer.Argument(help="mlp-mnist, lenet-mnist or alexnet-cifar10.")],
+    experiment: Annotated[str, typer.Argument(help=EXPERIMENTS)],
     out: Annotated[Path, typer.Option(help="Folder to write NAME.c and NAME.h to.")],
     variant: Annotated[str, typer.Option(help="qdsnn, or qdann, its opponent.")] = "qdsnn",
     seed: Annotated[int, typer.Option(help="Which of the recorded networks.")] = 0,

@@ -89,17 +89,24 @@ def run(network: Mapping, images: np.ndarray, company: np.ndarray | None = None)
 
 def through(network: Mapping, part: str, signal: Signal, spent: dict) -> Signal:
     """A signal through the layers of a stage or head, adding to what was spent, each [n]."""
+    waiting: list[Signal] = []  # of residual blocks: what arrives, then what the branch gives
     for layer in (layer for layer in network["layers"] if layer["part"] == part):
         values, kind = signal.values, layer["kind"]
         if kind in ("conv", "linear"):
-            if signal.shared:
-                spent["acs"] += meetings(layer, np.rint(values * signal.shared))
-            else:
-                spent["macs"] += meetings(layer, np.ones_like(values))
+            spent["acs" if signal.shared else "macs"] += meetings(layer, numbers(signal))
             signal = Signal(synapse(layer, values))
+        elif kind == "identity":  # one connection from each input, all of one weight
+            spent["acs"] += per_image(numbers(signal))
+            signal = Signal(values * F32(layer["amplitude"]))
+        elif kind == "branch":
+            waiting.append(signal)
+        elif kind == "shortcut":
+            waiting[-1], signal = signal, waiting[-1]
+        elif kind == "add":
+            signal = Signal(waiting.pop().values + values)
         elif kind == "lif":
             signal = Signal(fire(layer, values, network["timesteps"]), shared=1)
-            spent["spikes"] += signal.values.sum((0, *range(2, values.ndim))).astype(np.int64)
+            spent["spikes"] += per_image(signal.values)
         elif kind == "levels":
             signal = Signal(nearest_level(layer, values))
         elif kind == "avgpool":
@@ -120,6 +127,9 @@ def taps(layer: Mapping, x: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray
     if layer["kind"] == "linear":
         yield weight, x
         return
+    groups = layer.get("groups", 1)  # nothing leads from one to another
+    inside = np.kron(np.eye(groups), np.ones((len(weight) // groups, weight.shape[1])))
+    weight = np.tile(weight, (1, groups, 1, 1)) * inside[..., None, None]
     down, right = layer["stride"]
     x = np.pad(x, [(0, 0)] * 3 + [(border, border) for border in layer["padding"]])
     rows, columns = np.subtract(x.shape[-2:], weight.shape[2:]) + 1
@@ -129,8 +139,19 @@ def taps(layer: Mapping, x: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray
 
 def meetings(layer: Mapping, arriving: np.ndarray) -> np.ndarray:
     """How often what arrives, [steps, n, ...], meets a weight: int64 [n]."""
-    met = sum(seen.sum((0, *range(2, seen.ndim)), float) for _, seen in taps(layer, arriving))
-    return (len(layer["weight"]) * met).astype(int)
+    met = sum(per_image(seen) for _, seen in taps(layer, arriving))
+    return len(layer["weight"]) // layer.get("groups", 1) * met
+
+
+def numbers(signal: Signal) -> np.ndarray:
+    """How many spikes each value stands for; a value that is no spike counts as one."""
+    values = signal.values
+    return np.rint(values * signal.shared) if signal.shared else np.ones_like(values)
+
+
+def per_image(whole: np.ndarray) -> np.ndarray:
+    """Sums of whole numbers [steps, n, ...] over all but the images: int64 [n]."""
+    return whole.sum((0, *range(2, whole.ndim)), float).astype(np.int64)
 
 
 def synapse(layer: Mapping, x: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from torch import nn
 from sparq_utils.data import Images
 from sparq_utils.networks.architectures import exit_head
 from sparq_utils.networks.early_exit import EarlyExitNetwork
+from sparq_utils.networks.residual import Residual
 
 
 def tiny(activation=nn.ReLU, dropout=0.0, seed=0, classes=10) -> EarlyExitNetwork:
@@ -57,3 +58,33 @@ def patterns(count: int, seed: int = 0, split: str = "train", size: int = 8) -> 
     noisy = templates[labels] * 0.7 + rng.normal(0, 25, (count, 1, size, size)) + 30
     pixels = torch.from_numpy(noisy.clip(0, 255).astype(np.uint8))
     return Images(pixels, torch.from_numpy(labels), "patterns", split, "synthetic")
+
+
+def branched(activation=nn.ReLU, seed=0) -> EarlyExitNetwork:
+    """Two stages of residual blocks on 8x8 images, one that keeps shapes, one that changes them."""
+
+    def convolution(inputs, outputs, kernel=3, stride=1):
+        conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+        return [conv, nn.BatchNorm2d(outputs)]
+
+    def block(inputs, outputs, stride):
+        first, second = convolution(inputs, outputs, 3, stride), convolution(outputs, outputs)
+        shortcut = convolution(inputs, outputs, 1, stride) if stride > 1 else []
+        branch = nn.Sequential(*first, activation(), *second)
+        return nn.Sequential(Residual(branch, nn.Sequential(*shortcut)), activation())
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        stages = [
+            nn.Sequential(*convolution(1, 4), activation(), block(4, 4, 1)),
+            nn.Sequential(block(4, 6, 2), block(6, 6, 1), nn.AdaptiveAvgPool2d(2), nn.Flatten()),
+        ]
+        heads = [
+            exit_head((4, 8, 8), activation, hidden=8, pool_to=2),
+            nn.Sequential(nn.Linear(24, 10)),
+        ]
+        network = EarlyExitNetwork(stages, heads, (1, 8, 8), "branched")
+        with torch.no_grad():
+            for _ in range(20):
+                network(torch.rand(16, 1, 8, 8))
+    return network.eval()

@@ -175,7 +175,7 @@ def test_a_head_for_features_and_for_maps():
 
 
 def test_exits_cost_what_they_say():
-    assert set(NETWORKS) == {"mlp", "lenet5", "alexnet"}
+    assert set(NETWORKS) == {"mlp", "lenet5", "alexnet", "resnet20"}
     assert macs(tiny()) == [
         9 * 4 * 64,  # 3x3 kernels, 1 -> 4 channels, 8x8 positions
         9 * 4 * 2 * 16, 8 * 8, 80,  # head 0: 4 -> 2 channels on 4x4, 2*2*2 -> 8, 8 -> 10

@@ -11,8 +11,9 @@ import snntorch
 import torch
 from torch import Tensor, nn
 
-from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
+from sparq_utils.networks.early_exit import EarlyExitNetwork, blocks_of
 from sparq_utils.networks.encoding import Direct
+from sparq_utils.networks.residual import Residual
 from sparq_utils.networks.spiking import LIF, Surrogate
 
 
@@ -79,12 +80,16 @@ def to_snntorch(network: EarlyExitNetwork) -> SnnTorchNetwork:
     return SnnTorchNetwork(network).train(network.training)
 
 
-def _twins(part: nn.Module, dtype: torch.dtype) -> nn.ModuleList:
+def _twins(part: nn.Module, dtype: torch.dtype) -> nn.Sequential:
     """A part's layers, copied, with `snntorch.Leaky` for each LIF layer."""
-    return nn.ModuleList(
-        _leaky(layer, dtype) if isinstance(layer, LIF) else deepcopy(layer)
-        for layer in layers_of(part)
-    )
+    return nn.Sequential(*(_twin(block, dtype) for block in blocks_of(part)))
+
+
+def _twin(block: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """One layer's twin, or one residual block's."""
+    if isinstance(block, Residual):
+        return Residual(_twins(block.branch, dtype), _twins(block.shortcut, dtype))
+    return _leaky(block, dtype) if isinstance(block, LIF) else deepcopy(block)
 
 
 def _leaky(layer: LIF, dtype: torch.dtype) -> snntorch.Leaky:
@@ -108,6 +113,9 @@ def _step(layers: Iterable[nn.Module], features: Tensor, membranes: dict[nn.Modu
             if before is None:
                 before = torch.full_like(features, layer.start)
             features, membranes[layer] = layer(features, before)
+        elif isinstance(layer, Residual):
+            branch = _step(layer.branch, features, membranes)
+            features = branch + _step(layer.shortcut, features, membranes)
         else:
             features = layer(features)
     return features

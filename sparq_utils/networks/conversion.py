@@ -7,17 +7,19 @@ training with the clip-floor-shift activation learns it (QCFS, Bu et al., ICLR 2
 
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
+from sparq_utils.networks.early_exit import EarlyExitNetwork, blocks_of
 from sparq_utils.networks.encoding import ENCODERS
 from sparq_utils.networks.levels import LevelActivation, level_of
 from sparq_utils.networks.pooling import AveragePool
-from sparq_utils.networks.shapes import shapes
+from sparq_utils.networks.residual import IdentitySynapse, Residual
+from sparq_utils.networks.shapes import Shapes, shapes
 from sparq_utils.networks.spiking import LIF, check_timesteps
 
 Threshold = float | Literal["copy", "percentile", "clip-floor-shift", "auto"]
@@ -47,7 +49,7 @@ class ClipFloorShift(nn.Module):
         return f"levels={self.levels}, threshold={self.threshold.item():.3f}"
 
 
-ACTIVATIONS = (nn.ReLU, ClipFloorShift)
+ACTIVATIONS = (nn.ReLU, nn.ReLU6, ClipFloorShift)
 SYNAPSES = (nn.Conv2d, nn.Linear)
 
 
@@ -106,18 +108,15 @@ def convert(
             return LevelActivation(threshold, levels)
         return LIF(threshold, timesteps, beta, constant_input=constant_input)
 
-    amplitude, current = {}, 1.0  # what a spike, or the last level, stands for after each stage
-    for kind, index, part in converted.parts():
-        if kind == "head":
-            _to_neurons(part, amplitude[index], thresholds, neuron, False)
-        else:
-            constant = encoding == "direct" and index == 0
-            current = _to_neurons(part, current, thresholds, neuron, constant)
-            if constant and not any(isinstance(layer, (LIF, LevelActivation)) for layer in part):
+    arriving = _Arriving(1.0, constant=encoding == "direct")
+    for kind, _, part in converted.parts():
+        left = _to_neurons(part, arriving, thresholds, neuron)
+        if kind == "stage":
+            arriving = left
+            if arriving.constant:
                 raise ValueError(
                     "the first stage has no activation: direct coding needs neurons there"
                 )
-            amplitude[index] = current
     return converted.eval()
 
 
@@ -143,28 +142,32 @@ def fold_batch_norm(network: EarlyExitNetwork) -> EarlyExitNetwork:
     folded = deepcopy(network).eval()
     known = shapes(folded)
     for _, _, part in folded.parts():
-        flat: list[nn.Module] = []
-        for layer in layers_of(part):
-            before = flat[-1] if flat else None
-            if isinstance(layer, nn.BatchNorm2d) and isinstance(before, nn.Conv2d):
-                flat[-1] = fuse_conv_bn_eval(before, layer)
-            elif isinstance(layer, nn.BatchNorm1d) and isinstance(before, nn.Linear):
-                flat[-1] = fuse_linear_bn_eval(before, layer)
-            elif isinstance(layer, nn.AdaptiveAvgPool2d):
-                flat.extend(_fixed_pool(layer, known[layer][0]))
-            elif not isinstance(layer, (nn.Dropout, nn.Identity)):
-                flat.append(layer)
-        set_layers(part, flat)
+        if not isinstance(part, nn.Sequential):
+            raise ValueError(f"a {type(part).__name__} cannot be taken apart: use nn.Sequential")
+        flat = _folded(part, known)
+        while len(part):
+            del part[-1]
+        part.extend(flat)
     return folded
 
 
-def set_layers(part: nn.Module, layers: list[nn.Module]) -> None:
-    """Give a stage or head these layers in place."""
-    if not isinstance(part, nn.Sequential):
-        raise ValueError(f"a {type(part).__name__} cannot be taken apart: use nn.Sequential")
-    while len(part):
-        del part[-1]
-    part.extend(layers)
+def _folded(part: nn.Sequential, known: Shapes) -> list[nn.Module]:
+    """A part's layers and blocks with batch norm folded."""
+    flat: list[nn.Module] = []
+    for layer in blocks_of(part):
+        before = flat[-1] if flat else None
+        if isinstance(layer, Residual):
+            ways = (_folded(way, known) for way in (layer.branch, layer.shortcut))
+            flat.append(Residual(*(nn.Sequential(*way) for way in ways)))
+        elif isinstance(layer, nn.BatchNorm2d) and isinstance(before, nn.Conv2d):
+            flat[-1] = fuse_conv_bn_eval(before, layer)
+        elif isinstance(layer, nn.BatchNorm1d) and isinstance(before, nn.Linear):
+            flat[-1] = fuse_linear_bn_eval(before, layer)
+        elif isinstance(layer, nn.AdaptiveAvgPool2d):
+            flat.extend(_fixed_pool(layer, known[layer][0]))
+        elif not isinstance(layer, (nn.Dropout, nn.Identity)):
+            flat.append(layer)
+    return flat
 
 
 def _fixed_pool(layer: nn.AdaptiveAvgPool2d, shape: torch.Size) -> list[nn.Module]:
@@ -211,7 +214,8 @@ def _thresholds(
     found: dict[nn.Module, float] = {}
 
     def note(layer: nn.Module, inputs: tuple[Tensor]) -> None:
-        positive = inputs[0].flatten().relu()
+        ceiling = 6.0 if isinstance(layer, nn.ReLU6) else None
+        positive = inputs[0].flatten().clamp(0, ceiling)
         rank = max(1, round(positive.numel() * percentile / 100))
         found[layer] = max(float(positive.kthvalue(rank).values), 1e-3)
 
@@ -222,26 +226,54 @@ def _thresholds(
     return found
 
 
+@dataclass(frozen=True)
+class _Arriving:
+    """What a layer receives: what a spike, or the last level, stands for.
+
+    `constant` says that it is the same at every step, as long as no neurons came; `spikes`, that
+    no synapse has made currents of what neurons said.
+    """
+
+    amplitude: float
+    constant: bool
+    spikes: bool = False
+
+
 def _to_neurons(
-    part: nn.Module,
-    amplitude: float,
+    part: nn.Sequential,
+    arriving: _Arriving,
     thresholds: dict[nn.Module, float],
     neuron: Callable[[float, bool], nn.Module],
-    constant_input: bool,
-) -> float:
-    """Swap a part's activations in place; the amplitude of the spikes or levels that leave it.
+) -> _Arriving:
+    """Swap a part's activations in place; what leaves it.
 
     `neuron` makes a layer from a threshold and whether its input is the same at every step.
     """
     for position, layer in enumerate(part):
         if isinstance(layer, SYNAPSES):
-            layer.weight.data *= amplitude
-            amplitude = 1.0
+            layer.weight.data *= arriving.amplitude
+            arriving = _Arriving(1.0, arriving.constant)
+        elif isinstance(layer, IdentitySynapse):
+            layer.amplitude *= arriving.amplitude
+            arriving = _Arriving(1.0, arriving.constant)
+        elif isinstance(layer, Residual):
+            ways = (layer.branch, layer.shortcut)
+            ends = {_to_neurons(way, arriving, thresholds, neuron) for way in ways}
+            if len(ends) > 1:
+                raise ValueError(
+                    "a residual block adds the image itself to what neurons say of it: put a "
+                    "convolution and an activation before the first block"
+                )
+            arriving = ends.pop()
         elif isinstance(layer, ACTIVATIONS):
-            amplitude = thresholds[layer]
-            part[position] = neuron(amplitude, constant_input)
-            constant_input = False
+            if arriving.spikes:
+                raise ValueError(
+                    f"{type(layer).__name__} follows another activation without a synapse between "
+                    "them: leave one of the two out"
+                )
+            part[position] = neuron(thresholds[layer], arriving.constant)
+            arriving = _Arriving(thresholds[layer], constant=False, spikes=True)
         elif not isinstance(layer, (nn.AvgPool2d, nn.Flatten)):
             advice = "; use average pooling" if isinstance(layer, nn.MaxPool2d) else ""
             raise ValueError(f"{type(layer).__name__} has no spiking counterpart here{advice}")
-    return amplitude
+    return arriving

@@ -8,6 +8,10 @@ A spike is counted once for every weight it really meets: the fan-out at its pos
 carrying ones back through the synapse and the pooling before it, so that borders and stride are
 exact. A pooled spike still meets every weight of the position it is pooled into.
 
+The identity shortcut of a residual block is one connection per input: an AC per spike. Of an
+analog value, a level too, it is one addition without a multiplication, and so one AC as well.
+Adding up the two ways costs nothing beyond: both accumulate into the same sums.
+
 Not counted: adding biases, batch norm (conversion folds it into the weights), and the additions
 of average pooling itself.
 """
@@ -19,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from sparq_utils.networks.early_exit import EarlyExitNetwork
+from sparq_utils.networks.residual import IdentitySynapse
 from sparq_utils.networks.shapes import Shapes, shapes
 from sparq_utils.networks.spiking import LIF
 from sparq_utils.networks.wiring import (
@@ -79,7 +84,7 @@ class LayerCounts:
     `name` is "stage0.2" (its position) or "input"; `kind` the type of layer; `operation` "mac" or
     "ac" for synapses, "neuron" for neurons, "input" for spike trains. `static` holds what is the
     same for all images. `acs` and `spikes` are int64 [T, B]: accumulates that arriving spikes
-    trigger at its weights, and spikes that it emits (Eq. 8).
+    trigger at its weights (or analog values at an identity), and spikes that it emits (Eq. 8).
     """
 
     name: str
@@ -103,6 +108,7 @@ class _Row:
     runs: int
     static: Static
     synapse: Synapse | None = None
+    additions: int = 0  # of analog values, each time it runs
 
 
 def _rows(network: EarlyExitNetwork, known: Shapes, skip_zeros: bool) -> Iterator[_Row]:
@@ -131,8 +137,10 @@ def _rows(network: EarlyExitNetwork, known: Shapes, skip_zeros: bool) -> Iterato
         synapse = found.get(layer)
         if synapse:
             static += _synapse_counts(synapse, *known[layer], skip_zeros)
-            operation = "ac" if synapse.spiking else "mac"
-            yield _Row(name, part, layer, operation, synapse.runs, static, synapse)
+            is_identity = isinstance(layer, IdentitySynapse)
+            additions = known[layer][0].numel() if is_identity and not synapse.spiking else 0
+            operation = "ac" if synapse.spiking or is_identity else "mac"
+            yield _Row(name, part, layer, operation, synapse.runs, static, synapse, additions)
         elif neurons:
             yield _Row(name, part, layer, "neuron", network.timesteps, static)
 
@@ -142,7 +150,8 @@ def _synapse_counts(
 ) -> Static:
     """What a synapse costs whatever the image."""
     parameters = parameters_of(synapse.layer)
-    macs = 0 if synapse.spiking else exact_macs(synapse.layer, inputs, skip_zeros)
+    multiplies = not (synapse.spiking or isinstance(synapse.layer, IdentitySynapse))
+    macs = exact_macs(synapse.layer, inputs, skip_zeros) if multiplies else 0
     return Static(
         macs=macs * synapse.runs,
         dense_macs=dense_macs(synapse.layer, outputs),
@@ -255,6 +264,8 @@ class SpikeCounter:
             spikes[own] = counted[..., 0]
             for column, number in enumerate(driven, start=1):
                 acs[number] = counted[..., column]
+        for number, row in enumerate(self.rows):
+            acs[number, : row.runs] += row.additions
         return acs, spikes
 
     def take_steps(self, batch: int) -> tuple[Tensor, Tensor]:

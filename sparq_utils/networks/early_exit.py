@@ -4,10 +4,12 @@ An :class:`EarlyExitNetwork` with ReLU-like activations is an ANN, with LIF neur
 INT8 synapses a quantised SNN; with one head it is a plain network, with several a dynamic one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+
+from sparq_utils.networks.residual import Residual
 
 PIECE_BYTES = 16 * 2**20
 """The most that one layer's output, over all timesteps, may take while no gradients are kept.
@@ -103,16 +105,11 @@ class EarlyExitNetwork(nn.Module):
 
         Layers run without their hooks: whoever watches them is to see the batch alone.
         """
-        largest = features.nbytes
+        sizes = [features.nbytes]
         for stage, head in zip(self.stages, self.heads, strict=True):
-            for layer in layers_of(stage):
-                features = layer.forward(features)
-                largest = max(largest, features.nbytes)
-            answer = features
-            for layer in layers_of(head):
-                answer = layer.forward(answer)
-                largest = max(largest, answer.nbytes)
-        return largest
+            features = _run_unseen(stage, features, sizes)
+            _run_unseen(head, features, sizes)
+        return max(sizes)
 
     def _steps(self, features: Tensor) -> Tensor:
         """Logits of every exit at every timestep for encoded images, [exits, T, b, classes]."""
@@ -141,10 +138,46 @@ class EarlyExitNetwork(nn.Module):
             yield "head", index, head
 
 
-def layers_of(module: nn.Module) -> Iterator[nn.Module]:
-    """The layers of nested `nn.Sequential`s, in order of evaluation."""
+def blocks_of(module: nn.Module) -> Iterator[nn.Module]:
+    """The layers and whole residual blocks of nested `nn.Sequential`s, in order of evaluation."""
     if isinstance(module, nn.Sequential):
         for child in module:
-            yield from layers_of(child)
+            yield from blocks_of(child)
     else:
         yield module
+
+
+def layers_of(module: nn.Module) -> Iterator[nn.Module]:
+    """The layers of nested `nn.Sequential`s and residual blocks, in order of evaluation.
+
+    Of a block come the layers of its branch, then those of its shortcut.
+    """
+    for block in blocks_of(module):
+        if isinstance(block, Residual):
+            yield from layers_of(block.branch)
+            yield from layers_of(block.shortcut)
+        else:
+            yield block
+
+
+def swap_layers(network: nn.Module, swapped: Mapping[nn.Module, nn.Module]) -> None:
+    """Put other layers in the places of these, wherever they stand, in place."""
+    for container in [m for m in network.modules() if isinstance(m, nn.Sequential)]:
+        for position, layer in enumerate(container):
+            if layer in swapped:
+                container[position] = swapped[layer]
+
+
+def _run_unseen(module: nn.Module, features: Tensor, sizes: list[int]) -> Tensor:
+    """A module's output, its layers run without their hooks; adds the bytes each layer gives."""
+    if isinstance(module, nn.Sequential):
+        for child in module:
+            features = _run_unseen(child, features, sizes)
+        return features
+    if isinstance(module, Residual):
+        branch = _run_unseen(module.branch, features, sizes)
+        features = branch + _run_unseen(module.shortcut, features, sizes)
+    else:
+        features = module.forward(features)
+    sizes.append(features.nbytes)
+    return features

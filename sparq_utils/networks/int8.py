@@ -1,6 +1,7 @@
 """INT8 networks as plain data and as files: what chapter 9 saves, the page and the C file run."""
 
 import json
+from collections.abc import Iterator
 from math import inf, prod
 from pathlib import Path
 
@@ -11,12 +12,13 @@ from torch import nn
 from torch.ao.nn import quantized as nnq
 
 from sparq_utils.files import write_whole
-from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
+from sparq_utils.networks.early_exit import EarlyExitNetwork, blocks_of
 from sparq_utils.networks.encoding import ENCODERS, coding_of
 from sparq_utils.networks.levels import LevelActivation
 from sparq_utils.networks.pooling import AveragePool, pair
 from sparq_utils.networks.quantization import quietly
 from sparq_utils.networks.quantized_synapse import QuantizedSynapse
+from sparq_utils.networks.residual import IdentitySynapse, Residual
 from sparq_utils.networks.spiking import LIF, check_timesteps
 
 LARGEST_INPUT = 2**24
@@ -26,15 +28,17 @@ LARGEST_INPUT = 2**24
 def export_int8(network: EarlyExitNetwork) -> dict:
     """An INT8 network as plain data: `name`, `input_shape`, `timesteps`, `encoding`, `layers`.
 
-    Each layer is a dict with `part` ("stage0", "head0", ...), `kind` ("conv", "linear", "lif",
-    "levels", "avgpool", "flatten") and what its arithmetic needs; weights int8, biases float32.
+    Each layer is a dict with `part` ("stage0", "head0", ...), `kind` ("conv", "linear",
+    "identity", "lif", "levels", "avgpool", "flatten") and what its arithmetic needs; weights int8,
+    biases float32. A residual block is a "branch", the layers of its branch, a "shortcut" (go on
+    from what arrived at "branch"), the layers of its shortcut, and an "add" of the two.
 
     Raises `ValueError` if the network is not one that :func:`to_int8` made.
     """
     layers = [
-        {"part": f"{kind}{index}", **_export_layer(layer)}
+        {"part": f"{kind}{index}", **layer}
         for kind, index, part in network.parts()
-        for layer in layers_of(part)
+        for layer in _export(part)
     ]
     return {
         "name": network.name,
@@ -43,6 +47,19 @@ def export_int8(network: EarlyExitNetwork) -> dict:
         "encoding": coding_of(network.encoder),
         "layers": layers,
     }
+
+
+def _export(part: nn.Module) -> Iterator[dict]:
+    """The layers of a part as plain data, residual blocks taken apart."""
+    for block in blocks_of(part):
+        if isinstance(block, Residual):
+            yield {"kind": "branch"}
+            yield from _export(block.branch)
+            yield {"kind": "shortcut"}
+            yield from _export(block.shortcut)
+            yield {"kind": "add"}
+        else:
+            yield _export_layer(block)
 
 
 def _export_layer(layer: nn.Module) -> dict:
@@ -62,6 +79,10 @@ def _export_layer(layer: nn.Module) -> dict:
         }
         if weight.dim() == 4:
             entry |= {"stride": list(synapse.stride), "padding": list(synapse.padding)}
+            if synapse.groups > 1:
+                entry["groups"] = synapse.groups
+            if tuple(synapse.dilation) != (1, 1):
+                raise ValueError("a dilated convolution is in no INT8 file: use dilation=1")
         return entry
     if type(layer) is LIF:  # a subclass would come back as something else
         return {
@@ -71,10 +92,15 @@ def _export_layer(layer: nn.Module) -> dict:
             "start": layer.start,
             "constant_input": layer.constant_input,
         }
+    if isinstance(layer, IdentitySynapse):
+        return {"kind": "identity", "amplitude": layer.amplitude}
     if isinstance(layer, LevelActivation):
         return {"kind": "levels", "threshold": layer.threshold, "levels": layer.levels}
     if isinstance(layer, nn.AvgPool2d):
-        return {"kind": "avgpool", "kernel": list(pair(layer.kernel_size))}
+        kernel = pair(layer.kernel_size)
+        if pair(layer.stride) != kernel or pair(layer.padding) != (0, 0) or layer.ceil_mode:
+            raise ValueError("an INT8 file holds average pooling over windows side by side alone")
+        return {"kind": "avgpool", "kernel": list(kernel)}
     if isinstance(layer, nn.Flatten):
         return {"kind": "flatten"}
     raise ValueError(f"a {type(layer).__name__} is no layer of an INT8 network: use to_int8()")
@@ -146,14 +172,14 @@ def _check_synapse(layer: dict) -> None:
 def _build_int8(described: dict) -> EarlyExitNetwork:
     """The network that :func:`export_int8` described."""
     torch.backends.quantized.engine = "fbgemm"
-    parts: dict[str, list[nn.Module]] = {}
+    parts: dict[str, list[dict]] = {}
     for layer in described["layers"]:
-        built = _build_layer(layer, described["timesteps"])
-        parts.setdefault(layer["part"], []).append(built)
+        parts.setdefault(layer["part"], []).append(layer)
+    built = {part: _build_part(layers, described["timesteps"]) for part, layers in parts.items()}
     exits = sum(part.startswith("head") for part in parts)
     network = EarlyExitNetwork(
-        [nn.Sequential(*parts[f"stage{i}"]) for i in range(exits)],
-        [nn.Sequential(*parts[f"head{i}"]) for i in range(exits)],
+        [built[f"stage{i}"] for i in range(exits)],
+        [built[f"head{i}"] for i in range(exits)],
         described["input_shape"],
         described["name"],
     )
@@ -169,6 +195,21 @@ def _encoder(described: dict) -> nn.Module:
     return ENCODERS[described["encoding"]](described["timesteps"])
 
 
+def _build_part(layers: list[dict], timesteps: int) -> nn.Sequential:
+    """A stage or head from the descriptions of its layers, its residual blocks put together."""
+    ways: list[list[nn.Module]] = [[]]  # the part, and what is open of a block in it
+    for layer in layers:
+        if layer["kind"] in ("branch", "shortcut"):
+            ways.append([])
+        elif layer["kind"] == "add":
+            shortcut, branch = ways.pop(), ways.pop()
+            ways[-1].append(Residual(nn.Sequential(*branch), nn.Sequential(*shortcut)))
+        else:
+            ways[-1].append(_build_layer(layer, timesteps))
+    (part,) = ways
+    return nn.Sequential(*part)
+
+
 def _build_layer(layer: dict, timesteps: int) -> nn.Module:
     """One layer from its description."""
     if layer["kind"] == "lif":
@@ -176,6 +217,8 @@ def _build_layer(layer: dict, timesteps: int) -> nn.Module:
         return LIF(timesteps=timesteps, **{key: layer[key] for key in keys})
     if layer["kind"] == "levels":
         return LevelActivation(layer["threshold"], layer["levels"])
+    if layer["kind"] == "identity":
+        return IdentitySynapse(layer["amplitude"])
     if layer["kind"] == "avgpool":
         return AveragePool(tuple(layer["kernel"]))
     if layer["kind"] == "flatten":
@@ -183,7 +226,10 @@ def _build_layer(layer: dict, timesteps: int) -> nn.Module:
     weight = torch._make_per_tensor_quantized_tensor(layer["weight"], layer["weight_scale"], 0)
     if layer["kind"] == "conv":
         outputs, inputs, *kernel = weight.shape
-        synapse = nnq.Conv2d(inputs, outputs, kernel, layer["stride"], layer["padding"])
+        groups = layer.get("groups", 1)
+        synapse = nnq.Conv2d(
+            inputs * groups, outputs, kernel, layer["stride"], layer["padding"], groups=groups
+        )
     else:
         synapse = nnq.Linear(weight.shape[1], weight.shape[0])
     synapse.set_weight_bias(weight, layer["bias"])

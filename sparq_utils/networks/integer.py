@@ -12,7 +12,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from sparq_utils.networks.early_exit import EarlyExitNetwork
+from sparq_utils.networks.early_exit import EarlyExitNetwork, swap_layers
 from sparq_utils.networks.wiring import Synapse, synapses
 
 LIMBS = 3
@@ -47,11 +47,7 @@ def with_integer_synapses(network: EarlyExitNetwork, smallest: int = SMALLEST) -
         for synapse in synapses(fast)
         if _fits(synapse) and synapse.layer.weight.numel() >= smallest
     }
-    for parent in list(fast.modules()):
-        if isinstance(parent, nn.Sequential):
-            for position, layer in enumerate(parent):
-                if layer in swapped:
-                    parent[position] = swapped[layer]
+    swap_layers(fast, swapped)
     return fast
 
 

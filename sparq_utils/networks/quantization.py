@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.ao import quantization as ao
 from torch.ao.nn import quantized as nnq
 
-from sparq_utils.networks.conversion import SYNAPSES, set_layers
-from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
+from sparq_utils.networks.conversion import SYNAPSES
+from sparq_utils.networks.early_exit import EarlyExitNetwork, swap_layers
 from sparq_utils.networks.quantized_synapse import QuantizedSynapse
 from sparq_utils.networks.wiring import synapses
 
@@ -34,15 +34,13 @@ def quantize_aware(network: EarlyExitNetwork) -> EarlyExitNetwork:
         raise ValueError("fold batch norm first: use convert() or fold_batch_norm()")
     prepared = deepcopy(network)
     prepared.requires_grad_(True)
-    for _, _, part in prepared.parts():
-        set_layers(part, list(layers_of(part)))  # a plain network nests its stages
-    levels = {synapse.layer: synapse.levels for synapse in synapses(prepared)}
-    for _, _, part in prepared.parts():
-        for position, layer in enumerate(part):
-            if layer in levels:
-                # 8 bits hold 255 spikes; beyond, the range is observed as for analog inputs
-                exact = levels[layer] if (levels[layer] or 256) <= 255 else None
-                part[position] = QuantizedSynapse(layer, exact)
+    swapped = {}
+    for synapse in synapses(prepared):
+        if isinstance(synapse.layer, SYNAPSES):
+            # 8 bits hold 255 spikes; beyond, the range is observed as for analog inputs
+            exact = synapse.levels if (synapse.levels or 256) <= 255 else None
+            swapped[synapse.layer] = QuantizedSynapse(synapse.layer, exact)
+    swap_layers(prepared, swapped)
     with quietly():
         torch.backends.quantized.engine = "fbgemm"
         return ao.prepare_qat(prepared.train(), inplace=True)

@@ -6,22 +6,23 @@ know are refused, never skipped.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d
 
 from sparq_utils.networks.conversion import ACTIVATIONS, SYNAPSES
-from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
+from sparq_utils.networks.early_exit import EarlyExitNetwork, blocks_of, layers_of
 from sparq_utils.networks.levels import LevelActivation
 from sparq_utils.networks.pooling import pooling_area
 from sparq_utils.networks.quantized_synapse import QuantizedSynapse
+from sparq_utils.networks.residual import IdentitySynapse, Residual
 from sparq_utils.networks.shapes import Shapes
 from sparq_utils.networks.spiking import LIF
 
-CONNECTED = (*SYNAPSES, QuantizedSynapse)
-"""Layers whose weights are counted."""
+CONNECTED = (*SYNAPSES, QuantizedSynapse, IdentitySynapse)
+"""Layers that spikes are counted at."""
 
 UNITS = (LIF, LevelActivation, *ACTIVATIONS)
 """Layers of neurons: each output is one."""
@@ -79,7 +80,7 @@ def named_layers(network: EarlyExitNetwork) -> Iterator[tuple[str, int, str, nn.
             ):
                 raise ValueError(
                     f"cannot count {what}: use Conv2d, Linear, neurons and activations, one after "
-                    "the other in nn.Sequential"
+                    "the other in nn.Sequential, and Residual blocks of such"
                 )
             mode = getattr(geometry_of(layer), "padding_mode", "zeros")
             if mode != "zeros":
@@ -98,40 +99,64 @@ def is_spike_coded(network: EarlyExitNetwork) -> bool:
     return bool(neurons) and not any(lif.constant_input for lif in neurons)
 
 
-def synapses(network: EarlyExitNetwork) -> Iterator[Synapse]:
-    """Every synapse in order of evaluation, its input kind read off the network's structure.
+@dataclass(frozen=True)
+class _Signal:
+    """What a layer receives: the fields of the :class:`Synapse` that it would drive."""
 
-    Raises `ValueError` if a layer cannot be counted, or stands where spikes would change in it.
-    """
-    coded = is_spike_coded(network)
-    source, through = (network.encoder if coded else None), ()
-    runs, levels = (network.timesteps, 1) if coded else (1, None)
-    after_stage = (source, through, runs, levels)
-    part = None
-    for kind, index, name, layer in named_layers(network):
-        if part != (kind, index):
-            part, (source, through, runs, levels) = (kind, index), after_stage
-        if isinstance(layer, CONNECTED):
-            yield Synapse(layer, kind, index, name, source, through, runs, levels)
-            source, through, levels = None, (), None  # until neurons follow, currents come out
-        elif isinstance(layer, LIF):
-            source, through, runs, levels = layer, (), network.timesteps, 1
-        elif isinstance(layer, LevelActivation) and source is None:
-            levels = layer.levels
-        elif source is not None and isinstance(layer, PASSED):
-            through = (*through, layer)
-            levels *= pooling_area(layer) if isinstance(layer, nn.AvgPool2d) else 1
-        elif source is not None:
+    source: nn.Module | None
+    through: tuple[nn.Module, ...]
+    runs: int
+    levels: int | None
+
+    def after(self, layer: nn.Module, name: str, timesteps: int) -> "_Signal":
+        """What leaves a layer; raises `ValueError` where spikes would change in it."""
+        if isinstance(layer, CONNECTED):  # until neurons follow, currents come out
+            return _Signal(None, (), self.runs, None)
+        if isinstance(layer, LIF):
+            return _Signal(layer, (), timesteps, 1)
+        if isinstance(layer, LevelActivation) and self.source is None:
+            return replace(self, levels=layer.levels)
+        area = pooling_area(layer) if isinstance(layer, nn.AvgPool2d) else 1
+        levels = self.levels * area if self.levels and isinstance(layer, PASSED) else None
+        if self.source is None:
+            return replace(self, levels=levels)
+        if not isinstance(layer, PASSED):
             raise ValueError(
                 f"{name} ({type(layer).__name__}) stands between spikes and a synapse, where only "
                 f"{', '.join(known.__name__ for known in PASSED)} keep them countable"
             )
-        elif levels and isinstance(layer, nn.AvgPool2d):
-            levels *= pooling_area(layer)
-        elif not isinstance(layer, PASSED):
-            levels = None
-        if kind == "stage":
-            after_stage = (source, through, runs, levels)
+        return replace(self, through=(*self.through, layer), levels=levels)
+
+
+def synapses(network: EarlyExitNetwork) -> Iterator[Synapse]:
+    """Every synapse in order of evaluation, its input kind read off the network's structure.
+
+    Both ways of a residual block receive what the block receives; currents come out of it.
+    Raises `ValueError` if a layer cannot be counted, or stands where spikes would change in it.
+    """
+    signal = _Signal(None, (), 1, None)
+    if is_spike_coded(network):
+        signal = _Signal(network.encoder, (), network.timesteps, 1)
+    names = {layer: (kind, index, name) for kind, index, name, layer in named_layers(network)}
+    found: list[Synapse] = []
+
+    def through(module: nn.Module, signal: _Signal) -> _Signal:
+        """What leaves a module; notes the synapses in it."""
+        for block in blocks_of(module):
+            if isinstance(block, Residual):
+                ways = (through(block.branch, signal), through(block.shortcut, signal))
+                signal = max(ways, key=lambda way: way.runs)
+                continue
+            kind, index, name = names[block]
+            if isinstance(block, CONNECTED):
+                found.append(Synapse(block, kind, index, name, **vars(signal)))
+            signal = signal.after(block, name, network.timesteps)
+        return signal
+
+    for kind, _, part in network.parts():
+        left = through(part, signal)
+        signal = left if kind == "stage" else signal
+    yield from found
 
 
 def weights_of(layer: nn.Module) -> Tensor:
@@ -152,7 +177,12 @@ def is_convolution(layer: nn.Module) -> bool:
 
 
 def weight_shape(layer: nn.Module) -> torch.Size:
-    """The shape of a synapse's weights, without unpacking them where they are INT8."""
+    """The shape of a synapse's weights, without unpacking them where they are INT8.
+
+    An identity has none: its constant is no weight.
+    """
+    if isinstance(layer, IdentitySynapse):
+        return torch.Size((0,))
     synapse = geometry_of(layer)
     if not is_convolution(layer):
         return torch.Size((synapse.out_features, synapse.in_features))
@@ -162,7 +192,7 @@ def weight_shape(layer: nn.Module) -> torch.Size:
 
 def parameters_of(layer: nn.Module) -> int:
     """Weights and biases of a synapse."""
-    bias = geometry_of(layer).bias
+    bias = getattr(geometry_of(layer), "bias", None)
     bias = bias() if callable(bias) else bias
     return weight_shape(layer).numel() + (0 if bias is None else bias.numel())
 
@@ -170,7 +200,7 @@ def parameters_of(layer: nn.Module) -> int:
 def dense_macs(layer: nn.Module, output_shape: torch.Size) -> int:
     """MACs of one image by Eq. 6 (convolution, padding counted) and Eq. 7 (linear, B = 1).
 
-    `output_shape` [C_out, H_out, W_out] or [F_out].
+    `output_shape` [C_out, H_out, W_out] or [F_out]. The equations know no identity: 0.
     """
     outputs = output_shape[1:].numel() if is_convolution(layer) else 1
     return weight_shape(layer).numel() * outputs
@@ -180,8 +210,11 @@ def fan_out(layer: nn.Module, input_shape: torch.Size, skip_zeros: bool = False)
     """How many weights an input at each position meets: float64 [C, H, W] or [F].
 
     With `skip_zeros`, weights that are exactly zero are not counted. Stride, dilation, groups and
-    zero padding (also "same" and "valid") are exact; other padding modes raise `ValueError`.
+    zero padding (also "same" and "valid") are exact; other padding modes raise `ValueError`. An
+    identity gives every input its one connection.
     """
+    if isinstance(layer, IdentitySynapse):
+        return torch.ones(input_shape, dtype=torch.float64)
     if not is_convolution(layer):
         if skip_zeros:
             return (weights_of(layer).cpu() != 0).sum(0).double()  # [F_in]

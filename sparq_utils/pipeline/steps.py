@@ -1,4 +1,4 @@
-"""The three experiments, from data to recorded traces, in steps that can be resumed.
+"""The experiments, from data to recorded traces, in steps that can be resumed.
 
 For each seed: train the dynamic ANN (all exits jointly), convert it to a spiking network at T=32,
 fine-tune its T=4 conversion with INT8 fake quantisation and surrogate gradients, turn that into

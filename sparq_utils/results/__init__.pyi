@@ -1,4 +1,5 @@
 from .files import (
+    BEYOND,
     EXPERIMENTS,
     SPLITS,
     NotRecordedError,
@@ -15,6 +16,7 @@ from .tables import network_label, table_1, table_2, table_3, table_4
 from .variants import LABELS, ROWS, Variant
 
 __all__ = [
+    "BEYOND",
     "EXPERIMENTS",
     "LABELS",
     "ROWS",

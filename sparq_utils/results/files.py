@@ -11,10 +11,18 @@ from sparq_utils.results.manifest import ResultsError, read_manifest
 from sparq_utils.traces.in_time import temporal_variant
 from sparq_utils.traces.trace import ExitTrace, load_trace
 
-NETWORKS = {"mlp-mnist": "mlp", "lenet-mnist": "lenet5", "alexnet-cifar10": "alexnet"}
+NETWORKS = {
+    "mlp-mnist": "mlp",
+    "lenet-mnist": "lenet5",
+    "alexnet-cifar10": "alexnet",
+    "resnet20-cifar10": "resnet20",
+}
 """The network of each experiment, as its traces name it."""
 
 EXPERIMENTS = tuple(NETWORKS)
+BEYOND = {"resnet20-cifar10": ("ResNet-20", "CIFAR-10")}
+"""Network and data of the experiments that the paper does not have."""
+
 SPLITS = ("validation", "test")
 TRACES = ("ann", "dynamic-ann", "snn", "snn-rate", "qsnn", "qdsnn", "qann", "qdann")
 """The variants that are recorded for every seed."""

@@ -18,7 +18,8 @@ from sparq_utils.files import write_whole
 
 COUNTS = {
     "macs": "multiply-accumulates of analog-driven synapses, borders excluded",
-    "acs": "accumulates triggered by spikes, one per connection the spike reaches",
+    "acs": "accumulates triggered by spikes, one per connection the spike reaches (and one per "
+    "analog value at the identity shortcut of a residual block)",
     "spikes": "spikes that neurons (and a spike-coded input) emit: Eq. 8 as printed",
     "dense_macs": "Eq. 6-7 as printed: dense synapses, padding counted, one pass",
     "lif_updates": "membrane updates: neurons x timesteps (half of Eq. 9)",
