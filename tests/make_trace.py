@@ -93,3 +93,15 @@ def rivals(samples=60, **change):
         for side, trace in ((spiking, ours), (opponent, theirs)):
             side.append((trace, Thresholds((0.6, 0.7)).leaving(trace)))
     return spiking, opponent
+
+
+def built(exits=3, samples=300):
+    """What was built of a network, spikes and levels: traces, and instructions until an exit."""
+    until = 2e5 * np.arange(1, exits + 1) + 0.25
+    return {
+        "spikes": (make_trace(exits, samples), {"event-driven": until, "dense": 2.5 * until}),
+        "levels": (
+            make_trace(exits, samples, 1),
+            {"event-driven": 0.7 * until, "dense": 2 * until},
+        ),
+    }

@@ -10,17 +10,19 @@ import snntorch
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from make_trace import make_trace, rivals
+from make_trace import built, make_trace, rivals
 
 from sparq_utils.traces.energy import HOROWITZ_INT8, PRICED, MemoryModel, energy
 from sparq_utils.traces.energy_models import Priced
 from sparq_utils.traces.memory import memory_model
+from sparq_utils.traces.microcontrollers import Microcontroller
 from sparq_utils.traces.optimum import exact_optimum
 from sparq_utils.traces.policies import Oracle, Thresholds, outcome
 from sparq_utils.traces.qlearning import CONTINUE, LEAVE, Learning, Snapshot, learn
 from sparq_utils.traces.rivals import break_even
 from sparq_utils.widgets import (
     BreakEvenExplorer,
+    ChipExplorer,
     ConversionExplorer,
     DigitExplorer,
     EnergyExplorer,
@@ -466,3 +468,73 @@ def test_the_digit_explorer_stays_as_it_was_when_told_nonsense(name, value, mess
     with pytest.raises(ValueError, match=message):
         setattr(explorer, name, value)
     assert getattr(explorer, name) == before
+
+
+def test_the_chip_explorer_adds_instructions_up_by_exit():
+    part = Microcontroller("slow", 1000, 2.0, 0.5, 1, 1, "made up")  # 1 mJ per cycle
+    trace = make_trace(exits=2, samples=4)
+    trace = replace(trace, confidence=np.array([[0.2, 0.5, 0.51, 0.9], [1, 1, 1, 1]], np.float32))
+    files = {"spikes": (trace, {"dense": [100, 300]})}
+    explorer = ChipExplorer({"a": files}, part, thresholds=[0.5])
+    point = explorer.point["spikes, dense"]
+    assert point["shares"] == [0.75, 0.25]
+    assert point["instructions"] == 150  # three times 100, once 300
+    assert point["energy_j"] == pytest.approx(0.15) and point["per_second"] == 1000 / 150
+    assert point["accuracy"] == outcome(trace, Thresholds((0.5,)).leaving(trace)).accuracy
+    explorer.thresholds = [0.51]
+    assert explorer.point["spikes, dense"]["shares"] == [0.25, 0.75]  # 0.51 in float32 is less
+
+
+def test_a_chip_explorers_curves_are_the_best_thresholds():
+    until = np.array([1e5, 3e5, 4e5])
+    trace = make_trace(3, 200)
+    explorer = ChipExplorer({"a": {"spikes": (trace, {"dense": until})}})
+    sizes = [
+        (name, one["length"] * np.dtype(one["dtype"]).itemsize)
+        for name, one in explorer.contents.items()
+    ]
+    starts = dict(zip(dict(sizes), np.cumsum([0, *dict(sizes).values()]), strict=False))
+    data = np.frombuffer(zlib.decompress(explorer.data), np.uint8)
+
+    def curve(axis):
+        name = f"0/front-0/{axis}"
+        planes = data[starts[name] :][: dict(sizes)[name]].reshape(4, -1)
+        return np.ascontiguousarray(planes.T).view("<f4").ravel()
+
+    spent, right = curve("x"), curve("y")
+    assert (np.diff(spent) > 0).all() and (np.diff(right) > 0).all()
+    for pair in ((0.3, 0.4), (0.6, 0.7), (0.9, 0.2)):  # nothing lies beyond it
+        explorer.thresholds = pair
+        point = explorer.point["spikes, dense"]
+        cheaper = right[spent <= point["instructions"] * (1 + 1e-6)]
+        assert cheaper.max() >= point["accuracy"] - 1e-6
+
+
+def test_the_chip_explorer_follows_the_network_it_shows():
+    explorer = ChipExplorer({"a": built(), "b": built(exits=2)})
+    explorer.selected = "b"
+    assert explorer.thresholds == [0.7]
+    with pytest.raises(ValueError, match="unknown network 'c'"):
+        explorer.selected = "c"
+    with pytest.raises(ValueError, match="no whole hundredths"):
+        explorer.thresholds = [0.123]
+    with pytest.raises(ValueError, match="2 thresholds for 2 exits"):
+        explorer.thresholds = [0.1, 0.2]
+    assert explorer.thresholds == [0.7]
+
+
+@pytest.mark.parametrize(
+    ("networks", "message"),
+    [
+        ({}, "no networks given"),
+        ({"a": {}}, "or there are none"),
+        ({"a": {"spikes": (make_trace(1), {"dense": [1]})}}, "one exit or no kernels"),
+        ({"a": {"spikes": (make_trace(), {})}}, "one exit or no kernels"),
+        ({"a": {"spikes": (make_trace(), {"dense": [1, 2]})}}, "until 3 exits rise"),
+        ({"a": {"spikes": (make_trace(), {"dense": [1, 3, 2]})}}, "until 3 exits rise"),
+        ({"a": built() | {"more": built(exits=2)["spikes"]}}, "differ in exits"),
+    ],
+)
+def test_files_that_cannot_stand_side_by_side_are_refused(networks, message):
+    with pytest.raises(ValueError, match=message):
+        ChipExplorer(networks)

@@ -1,3 +1,4 @@
+from .chip import on_chip, per_part, until_exit
 from .files import (
     BEYOND,
     EXPERIMENTS,
@@ -31,7 +32,9 @@ __all__ = [
     "collect",
     "load",
     "network_label",
+    "on_chip",
     "opponents_table",
+    "per_part",
     "recorded",
     "results_dir",
     "row",
@@ -41,5 +44,6 @@ __all__ = [
     "table_3",
     "table_4",
     "trace_path",
+    "until_exit",
     "winners",
 ]

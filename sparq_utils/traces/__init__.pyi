@@ -4,6 +4,7 @@ from .energy import EnergyConstants, MemoryModel, memory_bytes, power_w, sensiti
 from .energy_models import ENERGY_MODELS
 from .hierarchy import Hierarchy
 from .in_time import equal_accuracy, temporal_variant, trade_off
+from .microcontrollers import NRF52840, Microcontroller, cycles_between
 from .optimum import Objective, Optimum, exact_optimum, reward_bound
 from .policies import BIN_EDGES, LastExit, Oracle, Policy, Table, Thresholds, outcome
 from .qlearning import Learned, Learning, learn
@@ -15,6 +16,7 @@ __all__ = [
     "BIN_EDGES",
     "COUNTS",
     "ENERGY_MODELS",
+    "NRF52840",
     "BreakEven",
     "EnergyConstants",
     "ExitTrace",
@@ -24,6 +26,7 @@ __all__ = [
     "Learning",
     "MeasuredOn",
     "MemoryModel",
+    "Microcontroller",
     "Objective",
     "Optimum",
     "Oracle",
@@ -33,6 +36,7 @@ __all__ = [
     "TraceError",
     "break_even",
     "choose_thresholds",
+    "cycles_between",
     "equal_accuracy",
     "exact_optimum",
     "fit_company",

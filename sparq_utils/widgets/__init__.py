@@ -1,6 +1,7 @@
 """Explorers: sliders that work on the rendered page with no kernel, and live in JupyterLab."""
 
 from sparq_utils.widgets.break_even import BreakEvenExplorer
+from sparq_utils.widgets.chip import ChipExplorer
 from sparq_utils.widgets.conversion import ConversionExplorer
 from sparq_utils.widgets.digit import DigitExplorer, exemplars
 from sparq_utils.widgets.joules import EnergyExplorer
@@ -12,6 +13,7 @@ from sparq_utils.widgets.trade_off import TradeOffExplorer
 
 __all__ = [
     "BreakEvenExplorer",
+    "ChipExplorer",
     "ConversionExplorer",
     "DigitExplorer",
     "EnergyExplorer",

@@ -2,8 +2,13 @@
 import { group, slider } from "./controls.js";
 import { h, s } from "./dom.js";
 
-/** Sliders for each exit, each under the histogram of what that exit is confident of. */
-export function exitControls(state, move) {
+/** Sliders for each exit, each under the histogram of what that exit is confident of; `told` says
+    what is seen there. */
+export function exitControls(
+  state,
+  move,
+  told = "Bars: how confident each exit is, wrong answers in red.",
+) {
   const { trace } = state,
     { samples, exits } = trace;
   const rows = [],
@@ -45,9 +50,7 @@ export function exitControls(state, move) {
     column.append(control.range);
     box.append(control.row);
   }
-  box.append(
-    h("p", { class: "sq-note" }, "Bars: how confident each exit is, wrong answers in red."),
-  );
+  box.append(h("p", { class: "sq-note" }, told));
   return { box, rows };
 }
 function histogram(confidence, correct, bins = 50) {

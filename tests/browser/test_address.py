@@ -1,8 +1,11 @@
 """A view of an explorer lives in the page's address: sent to a friend, it opens as it was."""
 
+import json
+
 import pytest
 
 from browser.test_explorers import (
+    chip_explorer,
     digit_explorer,
     draw,
     expected,
@@ -71,6 +74,18 @@ def test_a_drawing_can_be_sent(page, static_page):
     assert explorer.evaluate(numbers) == before
     assert page.get_by_text("Your drawing.").is_visible()
     assert any(page.locator(".sq-pad").evaluate(pixels))
+    assert page.problems == []
+
+
+def test_a_view_of_the_chip_can_be_sent(page, static_page):
+    widget = chip_explorer()
+    opened(page, static_page(widget))
+    change = lambda: page.get_by_label("Network").select_option("Small")  # noqa: E731
+    link = address_after(page, change)
+    page.goto("about:blank")
+    explorer = opened(page, link)
+    widget.selected = "Small"
+    assert json.loads(explorer.get_attribute("data-point")) == widget.point
     assert page.problems == []
 
 

@@ -1,11 +1,12 @@
 """Every explorer in a static page: moved by mouse and keyboard, checked against Python."""
 
+import json
 from pathlib import Path
 
 import ipywidgets
 import numpy as np
 import pytest
-from make_trace import make_trace, rivals
+from make_trace import built, make_trace, rivals
 
 from browser.spiking_lenet import digits, network, recorded
 from sparq_utils.deploy import wasm
@@ -15,6 +16,7 @@ from sparq_utils.traces.policies import Oracle
 from sparq_utils.traces.qlearning import Learning, learn
 from sparq_utils.widgets import (
     BreakEvenExplorer,
+    ChipExplorer,
     ConversionExplorer,
     DigitExplorer,
     EnergyExplorer,
@@ -73,7 +75,12 @@ def break_even_explorer() -> BreakEvenExplorer:
     return BreakEvenExplorer({"LeNet-5": rivals()})
 
 
+def chip_explorer() -> ChipExplorer:
+    return ChipExplorer({"LeNet-5": built(), "Small": built(exits=2)})
+
+
 EXPLORERS = {
+    "chip": chip_explorer,
     "break-even": break_even_explorer,
     "trade-off": trade_off_explorer,
     "threshold": threshold_explorer,
@@ -468,6 +475,51 @@ def test_the_trade_off_follows_its_slider(page, static_page):
     right = f"{100 * widget.point['accuracy']:.1f} % right"
     assert right in page.locator(".sq-verdict").text_content()
     assert page.problems == []
+
+
+def test_the_chip_explorer_counts_as_python_does(page, static_page):
+    widget = chip_explorer()
+    explorer = opened(page, static_page(widget))
+
+    def shown() -> dict:
+        return json.loads(explorer.get_attribute("data-point"))
+
+    assert shown() == widget.point
+    first = page.get_by_label("Exit 1", exact=True)
+    first.focus()
+    for _ in range(7):
+        page.keyboard.press("ArrowLeft")
+    page.get_by_label("Exit 2", exact=True).press("End")
+    widget.thresholds = [0.53, 1.0]
+    assert shown() == widget.point
+    spikes = widget.point["spikes, event-driven"]
+    row = page.get_by_role("row").filter(has_text="spikes, event-driven")
+    told = f"{100 * spikes['accuracy']:.2f} %{spikes['instructions'] / 1000:.0f} k"
+    assert told in row.text_content()
+    page.get_by_label("Network").select_option("Small")
+    widget.selected = "Small"
+    assert page.get_by_role("slider").count() == 1
+    assert shown() == widget.point
+    sentence = page.locator(".sq-verdict").text_content()
+    assert "levels need" in sentence and "times fewer" in sentence
+    assert page.problems == []
+
+
+def test_the_chip_explorers_rings_lie_on_its_curves(page, static_page):
+    """The ring of thresholds that are among the best lies on the curve of the best."""
+    widget = chip_explorer()
+    opened(page, static_page(widget))
+    for label in ("Exit 1", "Exit 2"):
+        page.get_by_label(label, exact=True).press("Home")  # all leave at once: the cheapest point
+    curves = page.locator(".sq-curve").evaluate_all(
+        "(all) => all.map((one) => one.attributes.d.value)"
+    )
+    starts = [[float(at) for at in curve[1:].split("L")[0].split(",")] for curve in curves]
+    rings = page.locator(".sq-plot circle").evaluate_all(
+        "(all) => all.map((one) => [one.getAttribute('cx'), one.getAttribute('cy')].map(Number))"
+    )
+    assert len(rings) == len(starts) == 4
+    assert np.allclose(starts, rings, atol=0.02)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
