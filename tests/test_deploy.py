@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sparq_utils import reference
-from sparq_utils.deploy import c_file, deploy, native, toolchain
+from sparq_utils.deploy import CompilerError, c_file, deploy, native
 from sparq_utils.deploy.host import in_c
 
 pytestmark = pytest.mark.skipif(
@@ -214,5 +214,5 @@ def test_thresholds_never_round_down():
 def test_without_a_compiler_there_is_a_way_out(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    with pytest.raises(toolchain.CompilerError, match=r"pip install 'sparq-utils\[deploy\]'"):
+    with pytest.raises(CompilerError, match=r"pip install 'sparq-utils\[deploy\]'"):
         native(network(4))

@@ -38,7 +38,7 @@ def test_a_module_is_built_once(built, monkeypatch):
     def refuse(*_given):
         raise AssertionError("built again")
 
-    monkeypatch.setattr("sparq_utils.deploy.toolchain.build", refuse)
+    monkeypatch.setattr("sparq_utils.toolchain.build", refuse)
     assert wasm(network(4))["code"] == built["code"]
     with pytest.raises(AssertionError, match="built again"):
         wasm(network(4, seed=9))

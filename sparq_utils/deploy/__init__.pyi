@@ -1,7 +1,7 @@
 from .c_code import c_file, deploy
+from .cortex import CompilerError
 from .host import Native, Replies, native
 from .snntorch_twin import SnnTorchNetwork, to_snntorch
-from .toolchain import CompilerError
 from .web import wasm
 
 __all__ = [

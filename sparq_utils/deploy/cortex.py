@@ -16,7 +16,7 @@ import numpy as np
 
 from sparq_utils.deploy.c_code import deploy, described_as
 from sparq_utils.deploy.host import Replies, checked_bytes, in_c, replies_of
-from sparq_utils.deploy.toolchain import CompilerError, build
+from sparq_utils.toolchain import CompilerError, build
 
 if TYPE_CHECKING:
     from sparq_utils.networks.early_exit import EarlyExitNetwork

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sparq_utils.deploy.c_code import c_file, described_as, watched_layers
-from sparq_utils.deploy.toolchain import build_once
+from sparq_utils.toolchain import build_once
 
 if TYPE_CHECKING:
     from sparq_utils.networks.early_exit import EarlyExitNetwork
