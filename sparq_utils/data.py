@@ -107,7 +107,8 @@ class Samples:
 
     An image is a tensor [C, H, W], uint8 or floats in [0, 1], or what NumPy makes [H, W] or
     [H, W, C] bytes of, such as a PIL image. Only labels are kept in memory; those of a dataset
-    that does not list them as `targets` are read once, image by image.
+    that does not list them as `targets` are read once, image by image. What is no pair of an
+    image and a class number is refused by its place, with `ValueError`, when it is read.
     """
 
     def __init__(self, dataset: Dataset | Sequence, split: str = "test") -> None:
@@ -123,8 +124,12 @@ class Samples:
         """The class number of every sample, int64 [N]."""
         found = getattr(self.dataset, "targets", None)
         if found is None or getattr(self.dataset, "target_transform", None):
-            found = [self.dataset[number][1] for number in range(len(self))]
-        labels = torch.as_tensor(found)
+            found = [self._pair(number)[1] for number in range(len(self))]
+        try:
+            labels = torch.as_tensor(found)
+        except (TypeError, ValueError, RuntimeError) as error:  # of text, None, unlike lengths
+            told = f"{self.name} has labels such as {found[0]!r}, expected class numbers"
+            raise ValueError(told) from error
         if labels.shape != (len(self),) or labels.is_floating_point() or (labels < 0).any():
             raise ValueError(f"{self.name} has labels {_kind(labels)}, expected class numbers [N]")
         return labels.long()
@@ -132,18 +137,48 @@ class Samples:
     def floats(self, index: Tensor | slice = slice(None)) -> Tensor:
         """Pixels as float32 in [0, 1], [N, C, H, W]."""
         numbers = range(len(self))[index] if isinstance(index, slice) else index.tolist()
-        return torch.stack([self._image(self.dataset[number][0]) for number in numbers])
+        images = [self._image(number) for number in numbers]
+        for number, image in zip(numbers, images, strict=True):
+            if image.shape != images[0].shape:
+                raise ValueError(
+                    f"{self.name}: image {number} is {list(image.shape)}, image {numbers[0]} "
+                    f"{list(images[0].shape)}; bring all to one size"
+                )
+        return torch.stack(images)
 
-    def _image(self, image: object) -> Tensor:
+    def _pair(self, number: int) -> Sequence:
+        """One sample, (image, label)."""
+        sample = self.dataset[number]
+        if not isinstance(sample, (tuple, list)) or len(sample) < 2:
+            raise ValueError(
+                f"{self.name}: sample {number} is a {type(sample).__name__}, expected a pair "
+                "(image, label)"
+            )
+        return sample
+
+    def _image(self, number: int) -> Tensor:
         """One image as float32 in [0, 1], [C, H, W]."""
+        image = self._pair(number)[0]
         if not isinstance(image, Tensor):
             array = np.array(image)  # [H, W] or [H, W, C]
-            image = torch.from_numpy(array[..., None] if array.ndim == 2 else array)
-            image = image.permute(2, 0, 1) if image.dim() == 3 else image
-        if image.dim() != 3 or not (image.dtype == torch.uint8 or image.is_floating_point()):
-            raise ValueError(f"{self.name} holds an image {_kind(image)}, expected [C, H, W] of "
-                             "bytes or of floats in [0, 1]")  # fmt: skip
-        return image.float().div(255) if image.dtype == torch.uint8 else image.float()
+            if array.dtype.kind in "uif":
+                image = torch.from_numpy(array[..., None] if array.ndim == 2 else array)
+                image = image.permute(2, 0, 1) if image.dim() == 3 else image
+        if (
+            not isinstance(image, Tensor)
+            or image.dim() != 3
+            or not (image.dtype == torch.uint8 or image.is_floating_point())
+        ):
+            raise ValueError(f"{self.name}: image {number} is {_kind(image)}, expected [C, H, W] "
+                             "of bytes or of floats in [0, 1]")  # fmt: skip
+        if image.dtype == torch.uint8:
+            return image.float().div(255)
+        if not (image.min() >= 0 and image.max() <= 1):
+            raise ValueError(
+                f"{self.name}: image {number} has pixels from {image.min():g} to {image.max():g}, "
+                "expected floats in [0, 1]: divide bytes by 255, leave Normalize out"
+            )
+        return image.float()
 
 
 def as_images(source: object, split: str = "test") -> Images | Samples:
@@ -160,6 +195,16 @@ def as_images(source: object, split: str = "test") -> Images | Samples:
         f"a {type(source).__name__} gives no sample by its number{way}; expected Images or "
         "a Dataset of (image, label) pairs with a length"
     )
+
+
+def check_labels(images: Images | Samples, classes: int) -> None:
+    """Raise `ValueError` for labels that a network of so many classes can never answer with."""
+    highest = int(images.labels.max())
+    if highest >= classes:
+        raise ValueError(
+            f"{images.name} has labels up to {highest}, the network answers {classes} classes, "
+            f"numbered 0 to {classes - 1}"
+        )
 
 
 @dataclass(frozen=True)

@@ -291,7 +291,7 @@ def test_samples_are_read_as_images_are():
     assert images.floats(torch.tensor([1])).unique().tolist() == pytest.approx([0.4])
     assert data.as_images(images) is images
     wrong = data.as_images([(torch.zeros(4), 0)])
-    with pytest.raises(ValueError, match=r"list holds an image float32 \[4\], expected \[C, H"):
+    with pytest.raises(ValueError, match=r"list: image 0 is float32 \[4\], expected \[C, H"):
         wrong.floats()
     with pytest.raises(ValueError, match="expected class numbers"):
         _ = data.as_images([(torch.zeros(1, 4, 4), 0.5)]).labels

@@ -12,18 +12,13 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
-import torch
 from make_trace import make_trace
 from safetensors.torch import load, save
-from small import patterns, pictures, tiny
+from small import pictures, tiny
 
-from sparq_utils.data import Images, as_images
 from sparq_utils.networks.conversion import ClipFloorShift, convert
 from sparq_utils.networks.int8 import load_int8, save_int8
-from sparq_utils.networks.levels import LevelActivation
 from sparq_utils.networks.quantization import calibrate, quantize_aware, to_int8
-from sparq_utils.networks.spiking import LIF
-from sparq_utils.networks.training import Recipe, accuracy, joint_loss
 from sparq_utils.results import files as results
 from sparq_utils.results.manifest import MANIFEST, ResultsError, read_manifest
 from sparq_utils.traces.trace import TraceError, load_trace, save_trace
@@ -215,56 +210,3 @@ def test_an_int8_file_with_a_faulty_description_is_named(tmp_path, int8, text):
     path.write_bytes(save(load(int8), metadata={"network": text}))
     with pytest.raises(ValueError, match=r"qdsnn\.safetensors is no INT8 network"):
         load_int8(path)
-
-
-NETWORK = tiny()
-GIVEN = {
-    "pixels that are floats": (lambda: images(torch.rand(2, 1, 8, 8)), r"float32 .*\* 255"),
-    "pixels of one channel unsaid": (lambda: images(BYTES[:, 0]), r"uint8 \[2, 8, 8\], expected"),
-    "pixels that are an array": (lambda: images(BYTES.numpy()), "pixels are a ndarray"),
-    "no labels": (lambda: images(labels=None), "labels are a NoneType"),
-    "labels that are floats": (lambda: images(labels=torch.zeros(2)), "labels are float32"),
-    "labels too few": (lambda: images(labels=torch.zeros(1).long()), "1 labels for 2 images"),
-    "a label below 0": (lambda: images(labels=torch.tensor([0, -1])), "a label is -1"),
-    "batches of -1": (lambda: accuracy(NETWORK, patterns(4), batch_size=-1), "batches of -1"),
-    "no images": (lambda: accuracy(NETWORK, patterns(4).take(0)), "0 images"),
-    "a loader": (lambda: as_images(torch.utils.data.DataLoader([1])), "DataLoader gives no sample"),
-    "a generator": (lambda: as_images(iter([1])), "list_iterator gives no sample"),
-    "all exits of weight 0": (lambda: Recipe(1, exit_weights=(0, 0, 0)), "not all of them 0"),
-    "an exit's weight NaN": (lambda: Recipe(1, exit_weights=(1, float("nan"))), "exit weights are"),
-    "loss with weights of 0": (lambda: loss([0, 0, 0]), "not all of them 0"),
-    "mixup NaN": (lambda: Recipe(1, mixup_alpha=float("nan")), "mixup_alpha is nan"),
-    "mixup below 0": (lambda: Recipe(1, mixup_alpha=-1), "mixup_alpha is -1"),
-    "a rate NaN": (lambda: Recipe(1, learning_rate=float("nan")), "learning_rate is nan"),
-    "warming up to the end": (lambda: Recipe(1, warmup_epochs=1), "warmup_epochs is 1"),
-    "small images of no size": (lambda: Recipe(2, small_epochs=1), "of 0 pixels"),
-    "8 bits twice": (lambda: quantize_aware(quantize_aware(spiking())), "has 8 bits already"),
-    "8 bits unprepared": (lambda: to_int8(spiking()), "use quantize_aware"),
-    "8 bits from NaN": (lambda: calibrate(quantize_aware(spiking()), NAN), "NaN"),
-    "a threshold without end": (lambda: LIF(float("inf"), 4), "threshold is inf"),
-    "a level's threshold NaN": (lambda: LevelActivation(float("nan"), 4), "threshold is nan"),
-    "T a fraction": (lambda: convert(NETWORK, timesteps=1.5, threshold=1.0), "timesteps is 1.5"),
-    "T a truth": (lambda: LIF(1.0, True), "timesteps is True"),
-}
-LABELS = torch.tensor([0, 1])
-BYTES = torch.zeros(2, 1, 8, 8, dtype=torch.uint8)
-NAN = torch.full((2, 1, 8, 8), float("nan"))
-
-
-def images(pixels=BYTES, labels=LABELS):
-    return Images(pixels, labels, "name", "test", "by hand")
-
-
-def loss(weights):
-    return joint_loss(torch.zeros(3, 2, 10), torch.tensor([0, 1]), weights)
-
-
-def spiking():
-    return convert(NETWORK, timesteps=2, threshold=1.0)
-
-
-@pytest.mark.parametrize("fault", GIVEN)
-def test_what_cannot_be_is_refused_with_a_reason(fault):
-    act, told = GIVEN[fault]
-    with pytest.raises(ValueError, match=told):
-        act()

@@ -158,7 +158,7 @@ def test_bad_images_are_refused():
     with pytest.raises(ValueError, match="takes images"):
         staged_inference(ANN, torch.zeros(2, 3, 8, 8), [0.5, 0.5])
     with pytest.raises(ValueError, match="NaN"):
-        staged_inference(ANN, torch.full((2, 1, 8, 8), torch.nan), [0.5, 0.5])
+        staged_inference(ANN, torch.full((2, 1, 8, 8), torch.nan).double(), [0.5, 0.5])
 
 
 def test_the_last_exit_teaches_the_others():

@@ -205,10 +205,10 @@ def test_selecting_a_network_fits_the_thresholds_to_its_exits(trace):
         ({"thresholds": [0.5]}, "1 thresholds for 3 exits"),
         ({"thresholds": [0.5, 1.5]}, "threshold 1.5 is outside"),
         ({"presets": {"b": {}}}, "no trace is called"),
-        ({"presets": {"a": {"x": np.array([0.2])}}}, "'x' leaves at float64"),
+        ({"presets": {"a": {"x": np.array([0.2])}}}, "'x' is float64"),
         ({"presets": {"a": {"x": [0.6, 0.7]}}}, "policy 'x' is a list; give a policy"),
         ({"presets": {"a": {"x": Thresholds([0.6])}}}, "1 thresholds for 3 exits"),
-        ({"presets": {"a": {"x": np.full(500, 3)}}}, "exits that the trace has not"),
+        ({"presets": {"a": {"x": np.full(500, 3)}}}, "one of 3 exits for each of 500"),
         ({"memory": "none"}, "unknown memory model"),
     ],
 )

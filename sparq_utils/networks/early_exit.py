@@ -52,14 +52,21 @@ class EarlyExitNetwork(nn.Module):
         return len(self.heads)
 
     def check_input(self, images: Tensor) -> None:
-        """Raise `ValueError` unless images are finite floats [B, *input_shape]."""
+        """Raise `ValueError` unless images are finite floats [B, *input_shape], as weights are."""
+        if not isinstance(images, Tensor):
+            raise ValueError(
+                f"{self.name} takes tensors, got a {type(images).__name__}: torch.from_numpy()?"
+            )
         if tuple(images.shape[1:]) != self.input_shape:
             raise ValueError(
                 f"{self.name} takes images [B, {', '.join(map(str, self.input_shape))}], "
                 f"got {list(images.shape)}"
             )
-        if not images.is_floating_point():
-            raise ValueError(f"{self.name} takes floating-point images, got {images.dtype}")
+        dtype = next((p.dtype for p in self.parameters()), torch.float32)
+        if images.dtype != dtype:
+            raise ValueError(
+                f"{self.name} takes floating-point images, {dtype}, got {images.dtype}"
+            )
         # one sum sees every pixel; only one that is not finite calls for a closer look
         if not torch.isfinite(images.sum()) and not torch.isfinite(images).all():
             raise ValueError(f"images for {self.name} hold NaN or infinite values")
@@ -120,7 +127,13 @@ class EarlyExitNetwork(nn.Module):
         return torch.stack(logits)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits of every exit, [exits, B, classes], averaged over time."""
+        """Logits of every exit, [exits, B, classes], averaged over time.
+
+        Raises `ValueError` for images that :meth:`check_input` refuses; in training they are not
+        looked at, and may be smaller.
+        """
+        if not (self.training or torch.compiler.is_compiling()):
+            self.check_input(images)
         return self.forward_steps(images).mean(1)
 
     def without_exits(self) -> "EarlyExitNetwork":

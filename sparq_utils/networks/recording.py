@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from sparq_utils import __version__
-from sparq_utils.data import Images, Samples, as_images
+from sparq_utils.data import Images, Samples, as_images, check_labels
 from sparq_utils.networks.counting import SpikeCounter
 from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
 from sparq_utils.networks.encoding import Rate, coding_of
@@ -102,6 +102,7 @@ def run_counted(
         for start in tqdm(starts, desc=label, disable=label is None):
             batch = images.floats(slice(start, start + batch_size)).to(device)
             logits = network.forward_steps(batch).float()
+            check_labels(images, logits.shape[-1])
             yield logits, *counter.take_steps(len(batch))
 
 

@@ -21,10 +21,11 @@ from torch.nn.functional import affine_grid, cross_entropy, grid_sample, interpo
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from sparq_utils.data import Images, Samples, as_images
+from sparq_utils.data import Images, Samples, as_images, check_labels
 from sparq_utils.files import write_whole
 from sparq_utils.networks.conversion import ClipFloorShift
-from sparq_utils.networks.early_exit import EarlyExitNetwork
+from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
+from sparq_utils.networks.wiring import geometry_of
 
 AUGMENTATIONS = ("none", "affine", "flip-crop")
 
@@ -157,6 +158,10 @@ def train(
     Each epoch's dict holds `epoch`, `loss`, `rate` and `accuracy` (validation, one an exit).
     """
     training, validation = as_images(training, "train"), as_images(validation, "validation")
+    answering = geometry_of(list(layers_of(network.heads[-1]))[-1])
+    if classes := getattr(answering, "out_features", None):
+        check_labels(training, classes)
+        check_labels(validation, classes)
     # Settings of Accelerate's environment, such as its precision, would change results unseen.
     accelerator = Accelerator(
         mixed_precision="no",
@@ -318,7 +323,10 @@ def accuracy(
     batch_size: int = 250,
     precision: str = "float32",
 ) -> list[float]:
-    """Fraction of images that each exit gets right, one per exit; `ValueError` for no images."""
+    """Fraction of images that each exit gets right, one per exit.
+
+    Raises `ValueError` for no images, and for labels that are no class of the network.
+    """
     images = as_images(images)
     if not len(images) or batch_size < 1:
         raise ValueError(f"{len(images)} images in batches of {batch_size}: need at least 1")
@@ -331,6 +339,8 @@ def accuracy(
         batch = images.floats(part).to(device, memory_format=torch.channels_last)
         with torch.autocast(device.type, torch.bfloat16, precision == "bfloat16"):
             logits = network(batch)  # [exits, B, classes]
+        if not start:
+            check_labels(images, logits.shape[-1])
         right += (logits.argmax(-1).cpu() == images.labels[part]).sum(-1)
     network.train(was_training)
     return (right / len(images)).tolist()

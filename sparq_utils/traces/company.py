@@ -46,6 +46,7 @@ def in_company(trace: ExitTrace, weights: np.ndarray) -> ExitTrace:
     logits are left out, for they are those of the exits alone. Raises `ValueError` for weights of
     another shape or of exits that come later, `TraceError` for a trace without logits.
     """
+    weights = np.asarray(weights)
     if weights.shape != (trace.exits, trace.exits) or np.triu(weights, 1).any():
         raise ValueError(f"weights {weights.shape} for {trace.exits} exits: need a lower "
                          "triangular matrix, one row and one column per exit")  # fmt: skip

@@ -17,6 +17,7 @@ from sparq_utils.traces.memory import (
     memory_bytes,
     memory_model,
 )
+from sparq_utils.traces.policies import at_exit
 from sparq_utils.traces.prices import (
     HOROWITZ_FP32,
     HOROWITZ_INT8,
@@ -83,10 +84,12 @@ class EnergyParts:
 def power_w(energy_j: float, time_s: float) -> float:
     """Mean power in watts of `energy_j` joules spent in `time_s` seconds (Eq. 3).
 
-    Raises `ValueError` unless the time is positive.
+    Raises `ValueError` unless the time is positive and the energy is none or more.
     """
     if not np.all(np.asarray(time_s) > 0):
         raise ValueError(f"time is {time_s} s; power needs a positive time")
+    if not np.all(np.asarray(energy_j) >= 0):
+        raise ValueError(f"energy is {energy_j} J, expected at least 0")
     return energy_j / time_s
 
 
@@ -196,4 +199,4 @@ def mean_at(values: np.ndarray, leaving: np.ndarray | None) -> float:
     """Mean over samples of `values` [exits, samples] at each sample's exit."""
     if leaving is None:
         return float(values[-1].mean())
-    return float(values[leaving, np.arange(values.shape[1])].mean())
+    return float(at_exit(values, leaving).mean())

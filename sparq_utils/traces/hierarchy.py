@@ -11,6 +11,7 @@ from sparq_utils.traces.memory import (
     state_bits,
     traffic_bits,
 )
+from sparq_utils.traces.prices import check_whole
 from sparq_utils.traces.trace import ExitTrace
 
 SRAM_J = {8 * 2**10: 10e-12, 32 * 2**10: 20e-12, 2**20: 100e-12}
@@ -34,8 +35,7 @@ class Hierarchy:
 
     def __post_init__(self) -> None:
         """Refuse a chip without memory."""
-        if self.capacity_bytes < 1:
-            raise ValueError(f"capacity_bytes is {self.capacity_bytes}, expected at least 1")
+        check_whole("capacity_bytes", self.capacity_bytes)
 
     def places(self, trace: ExitTrace, memory: MemoryModel | str) -> dict[str, float]:
         """Joules per byte of "weights" and of "working" data, by where each of them lies."""

@@ -5,7 +5,7 @@ from math import ceil, log2
 
 import numpy as np
 
-from sparq_utils.traces.prices import one_of
+from sparq_utils.traces.prices import check_whole, one_of
 from sparq_utils.traces.trace import ExitTrace
 
 WEIGHT_FETCHES = ("once", "timestep", "event")
@@ -43,8 +43,8 @@ class MemoryModel:
         one_of("state", self.state, STATE_PLACES)
         for bits in ("state_bits", "activation_bits"):
             value = getattr(self, bits)
-            if value is not None and value < 1:
-                raise ValueError(f"{bits} is {value}, expected at least 1 bit")
+            if bits == "activation_bits" or value is not None:
+                check_whole(bits, value)
 
 
 STEP_BY_STEP = MemoryModel("timestep", "memory", name="step-by-step")

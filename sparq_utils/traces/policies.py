@@ -95,6 +95,7 @@ class Table(ByConfidence):
     def __post_init__(self) -> None:
         """Refuse what is no table over these bins."""
         bins = len(checked_edges(self.bin_edges)) + 1
+        object.__setattr__(self, "leave", np.asarray(self.leave))
         if self.leave.dtype != bool or self.leave.ndim != 2 or self.leave.shape[1] != bins:
             raise ValueError(f"the table is {self.leave.dtype} {self.leave.shape}; expected bool "
                              f"[exits, {bins}]")  # fmt: skip
@@ -150,7 +151,6 @@ def outcome(trace: ExitTrace, leaving: np.ndarray) -> Outcome:
 
     Raises `ValueError` unless `leaving` names an exit for every sample.
     """
-    check_leaving(trace, leaving)
     counts = {name: trace.count(name) for name in COUNTS} | {"synaptic_ops": trace.synaptic_ops}
     return Outcome(
         accuracy=float(at_exit(trace.correct, leaving).mean()),
@@ -159,18 +159,23 @@ def outcome(trace: ExitTrace, leaving: np.ndarray) -> Outcome:
     )
 
 
-def check_leaving(trace: ExitTrace, leaving: np.ndarray) -> None:
-    """Raise `ValueError` unless `leaving` [samples] names an exit of the trace for every sample."""
-    whole = leaving.shape == (trace.samples,) and leaving.dtype.kind in "iu"
-    if not whole or leaving.min() < 0 or leaving.max() >= trace.exits:
-        raise ValueError(
-            f"'leaving' must name one of {trace.exits} exits for each of {trace.samples} samples"
-        )
-
-
 def at_exit(values: np.ndarray, leaving: np.ndarray) -> np.ndarray:
-    """What `values` [exits, samples] are at each sample's exit: [samples]."""
+    """What `values` [exits, samples] are at each sample's exit: [samples].
+
+    Raises `ValueError` unless `leaving` [samples] names an exit for every sample.
+    """
+    check_leaving(leaving, *values.shape)
     return values[leaving, np.arange(leaving.size)]
+
+
+def check_leaving(leaving: np.ndarray, exits: int, samples: int, name: str = "leaving") -> None:
+    """Raise `ValueError` unless `leaving` [samples] names one of the exits for every sample."""
+    whole = leaving.shape == (samples,) and leaving.dtype.kind in "iu"
+    if not whole or leaving.min() < 0 or leaving.max() >= exits:
+        raise ValueError(
+            f"'{name}' is {leaving.dtype} {leaving.shape}: it must name one of {exits} exits for "
+            f"each of {samples} samples"
+        )
 
 
 def confidence_bins(trace: ExitTrace, bin_edges: Sequence[float] = BIN_EDGES) -> np.ndarray:

@@ -4,6 +4,7 @@ Modelled, all of them: a constant is a figure for one process and one width of o
 """
 
 from dataclasses import dataclass, field, fields
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -14,6 +15,12 @@ def one_of(what: str, value: object, known: tuple[str, ...]) -> None:
     """Refuse a value that is not one of the known names."""
     if value not in known:
         raise ValueError(f"unknown {what} '{value}'; choose one of {', '.join(known)}")
+
+
+def check_whole(what: str, value: object, least: int = 1) -> None:
+    """Refuse a value that is no whole number, or a smaller one."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{what} is {value!r}, expected a whole number of at least {least}")
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ class EnergyConstants:
         """Refuse energies that are negative or not finite."""
         for constant in PRICED:
             value = getattr(self, constant)
-            if not (np.isfinite(value) and value >= 0):
+            if not isinstance(value, Real) or not 0 <= value < np.inf:
                 raise ValueError(f"{constant} is {value}; an energy is finite and at least 0 J")
 
 

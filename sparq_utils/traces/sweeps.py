@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparq_utils.traces.policies import Thresholds, checked_thresholds
+from sparq_utils.traces.prices import check_whole
 from sparq_utils.traces.trace import ExitTrace
 
 MAX_CELLS = 20_000_000
@@ -31,8 +32,7 @@ def threshold_grid(steps: int = 101) -> np.ndarray:
 
     Raises `ValueError` for fewer than 2 steps.
     """
-    if steps < 2:
-        raise ValueError(f"{steps} steps; a grid of thresholds from 0 to 1 has at least 2")
+    check_whole("steps", steps, least=2)
     return np.arange(steps) / (steps - 1)
 
 
@@ -50,7 +50,8 @@ def sweep_thresholds(
 
     Each sample is counted once in a histogram over the number of thresholds that its
     confidences reach; cumulative sums over that histogram then answer all combinations.
-    Raises `ValueError` for a single exit, a grid that does not rise, or too many combinations.
+    Raises `ValueError` for a single exit, a grid that does not rise, too many combinations, or
+    costs that are negative or not finite.
     """
     grid = threshold_grid(steps) if grid is None else checked_thresholds(grid)
     if trace.exits < 2:
@@ -63,6 +64,8 @@ def sweep_thresholds(
             "combinations; pass fewer steps or a coarser grid"
         )
     cost = trace.synaptic_ops if cost is None else np.broadcast_to(cost, trace.confidence.shape)
+    if not ((cost >= 0) & (cost < np.inf)).all():
+        raise ValueError("costs are finite and at least 0; some are not")
     reached = np.searchsorted(grid, trace.confidence[:-1].astype(np.float64), side="right")
     ones = np.ones(trace.samples)
     shape = (grid.size,) * (trace.exits - 1)
@@ -83,8 +86,11 @@ def pareto_front(cost: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
     """Flat indices of the points that no other beats in both, from cheap to dear.
 
     A point stays if every point at most as dear is less accurate; of equal points the first
-    stays. `cost` and `accuracy` are arrays of one shape.
+    stays. `cost` and `accuracy` are arrays of one shape. Raises `ValueError` for others, and for
+    NaN, which no point beats.
     """
+    if np.shape(cost) != np.shape(accuracy) or np.isnan(cost).any() or np.isnan(accuracy).any():
+        raise ValueError("costs and accuracies are numbers, one of each per point")
     accuracy, cost = np.ravel(accuracy), np.ravel(cost)
     order = np.lexsort((-accuracy, cost))  # cheapest first, among equals the most accurate
     best_before = np.maximum.accumulate(np.concatenate([[-np.inf], accuracy[order][:-1]]))
@@ -104,7 +110,11 @@ def choose_thresholds(
     accuracy is at most `max_loss` (a fraction) below `against` (the last exit's accuracy if
     None), or the most accurate if that is out of reach (a confidence of exactly 1 leaves at any
     threshold). `cost` as in :func:`sweep_thresholds`. A trace with a single exit needs none.
+    Raises `ValueError` for a loss or an accuracy that is no number.
     """
+    for what, value in (("max_loss", max_loss), ("against", against)):
+        if value is not None and not -np.inf < value < np.inf:
+            raise ValueError(f"{what} is {value}, expected a fraction")
     if trace.exits == 1:
         return Thresholds(())
     sweep = sweep_thresholds(trace, cost, steps)
@@ -124,8 +134,11 @@ def thresholds_within(
     """The most accurate thresholds on *validation* data that cost no more than `max_cost`.
 
     Of equally accurate ones the cheapest; the cheapest of all if `max_cost`, a mean per image,
-    is out of reach. `cost` as in :func:`sweep_thresholds`.
+    is out of reach. `cost` as in :func:`sweep_thresholds`. Raises `ValueError` for a budget that
+    is no number of at least 0.
     """
+    if not max_cost >= 0:
+        raise ValueError(f"max_cost is {max_cost}, expected at least 0")
     if trace.exits == 1:
         return Thresholds(())
     sweep = sweep_thresholds(trace, cost, steps)

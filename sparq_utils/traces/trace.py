@@ -186,8 +186,6 @@ def _problems(trace: ExitTrace) -> list[str]:
                 found.append(f"{name} is {value!r}, expected a whole number of at least {low}")
         elif name != "levels" and not isinstance(value, str):
             found.append(f"{name} is {value!r}, expected text")
-    if trace.measured_on.levels is not None and trace.measured_on.levels < 1:
-        found.append(f"levels is {trace.measured_on.levels}, expected at least 1")
     return found or _logit_problems(trace)
 
 

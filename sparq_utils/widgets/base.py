@@ -1,5 +1,6 @@
 """What all explorers share: one self-contained script, one style sheet, packed arrays."""
 
+import math
 import re
 import zlib
 from collections.abc import Mapping
@@ -82,6 +83,17 @@ def pack(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, dict], bytes]:
 def addressed(*names: str) -> traitlets.List:
     """The trait that lists which traits a view's address holds; see :class:`Explorer`."""
     return traitlets.List(list(names)).tag(sync=True)
+
+
+class Number(traitlets.Float):
+    """A number within its bounds; traitlets' own lets NaN pass, which lies within none."""
+
+    def validate(self, obj: object, value: object) -> float:
+        """Refuse what is no finite number."""
+        value = super().validate(obj, value)
+        if not math.isfinite(value):
+            raise traitlets.TraitError(f"{self.name} is {value}, expected a finite number")
+        return value
 
 
 class Explorer(anywidget.AnyWidget):

@@ -11,7 +11,7 @@ from sparq_utils.traces.memory import activation_bits, memory_model, state_bits
 from sparq_utils.traces.prices import EnergyConstants, one_of
 from sparq_utils.traces.rivals import Left, spike_rate
 from sparq_utils.traces.trace import ExitTrace
-from sparq_utils.widgets.base import Explorer, addressed, script
+from sparq_utils.widgets.base import Explorer, Number, addressed, script
 from sparq_utils.widgets.joules import MEMORIES
 from sparq_utils.widgets.pricing import checked_prices, price_presets, prices
 
@@ -45,7 +45,7 @@ class BreakEvenExplorer(Explorer):
     selected = traitlets.Unicode().tag(sync=True)
     memory = traitlets.Unicode().tag(sync=True)
     constants = traitlets.Dict().tag(sync=True)
-    rate = traitlets.Float(min=0, max=1).tag(sync=True)
+    rate = Number(min=0, max=1).tag(sync=True)
     timesteps = traitlets.Int(min=1, max=MOST_STEPS).tag(sync=True)
     bits = traitlets.Int(min=1, max=32).tag(sync=True)
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 import traitlets
 
-from sparq_utils.widgets.base import Explorer, addressed, script
+from sparq_utils.widgets.base import Explorer, Number, addressed, script
 
 RESETS = ("subtract", "zero")
 
@@ -58,10 +58,10 @@ class LIFExplorer(Explorer):
         "current", "beta", "threshold", "start", "timesteps", "current_steps", "reset"
     )
 
-    current = traitlets.Float(0.3, min=0, max=2).tag(sync=True)
-    beta = traitlets.Float(0.95, min=0.5, max=1).tag(sync=True)
-    threshold = traitlets.Float(1.0, min=0.1, max=2).tag(sync=True)
-    start = traitlets.Float(0.0, min=0, max=1).tag(sync=True)
+    current = Number(0.3, min=0, max=2).tag(sync=True)
+    beta = Number(0.95, min=0.5, max=1).tag(sync=True)
+    threshold = Number(1.0, min=0.1, max=2).tag(sync=True)
+    start = Number(0.0, min=0, max=1).tag(sync=True)
     timesteps = traitlets.Int(32, min=1, max=64).tag(sync=True)
     current_steps = traitlets.Int(64, min=0, max=64).tag(sync=True)
     reset = traitlets.Enum(RESETS, "subtract").tag(sync=True)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from numbers import Real
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from sparq_utils.traces.energy import (
     constants_for,
     operations,
 )
+from sparq_utils.traces.policies import check_leaving
 from sparq_utils.traces.trace import ExitTrace
 
 SUMMED = {"macs": "mac_j", "acs": "ac_j", "updates": "decay_j", "bits": "byte_j"}
@@ -67,8 +69,8 @@ def checked_prices(given: Mapping[str, Mapping[str, float]], bits: Iterable[str]
     if sorted(given) != sorted(wanted):
         raise ValueError(f"constants are given for {sorted(given)} bits, needed for {wanted}")
     for constants in given.values():
-        if set(constants) != set(PRICED):
-            odd = sorted(set(constants) ^ set(PRICED))
+        if not isinstance(constants, Mapping) or set(constants) != set(PRICED):
+            odd = sorted(set(map(str, constants)) ^ set(PRICED))
             raise ValueError(f"constants missing or unknown: {', '.join(odd)}")
         EnergyConstants(**constants)
     return {key: dict(constants) for key, constants in given.items()}
@@ -89,13 +91,7 @@ def countable(trace: ExitTrace, memory: MemoryModel | str, convention: str) -> d
 def checked_leaving(name: str, leaving: np.ndarray, trace: ExitTrace) -> np.ndarray:
     """The exit of every sample, as int64 [samples]; raises `ValueError` if it is none."""
     leaving = np.asarray(leaving)
-    if leaving.shape != (trace.samples,) or leaving.dtype.kind not in "iu":
-        raise ValueError(
-            f"'{name}' leaves at {leaving.dtype} {leaving.shape}; "
-            f"give the exit of each of {trace.samples} samples (integers)"
-        )
-    if leaving.min() < 0 or leaving.max() >= trace.exits:
-        raise ValueError(f"'{name}' names exits that the trace has not")
+    check_leaving(leaving, trace.exits, trace.samples, name)
     return leaving.astype(np.int64)
 
 
@@ -126,9 +122,15 @@ def checked_points(points: Iterable[Mapping]) -> list[dict]:
     operations or joules (None where unknown) that are negative or not finite.
     """
     for point in points:
-        costs = [point[key] for key in ("synaptic_ops", "energy_j") if point[key] is not None]
-        if not (0 <= point["accuracy"] <= 100 and all(0 <= cost < math.inf for cost in costs)):
-            raise ValueError(f"the point '{point['name']}' cannot be drawn: {dict(point)}")
+        missing = {"name", "accuracy", "synaptic_ops", "energy_j"} - set(point)
+        costs = [point[key] for key in ("synaptic_ops", "energy_j") if point.get(key) is not None]
+        values = [point.get("accuracy"), *costs]
+        if (
+            missing
+            or not all(isinstance(value, Real) and 0 <= value < math.inf for value in values)
+            or point["accuracy"] > 100
+        ):
+            raise ValueError(f"the point '{point.get('name')}' cannot be drawn: {dict(point)}")
     return [dict(point) for point in points]
 
 
