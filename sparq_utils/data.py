@@ -203,7 +203,7 @@ def check_labels(images: Images | Samples, classes: int) -> None:
     if highest >= classes:
         raise ValueError(
             f"{images.name} has labels up to {highest}, the network answers {classes} classes, "
-            f"numbered 0 to {classes - 1}"
+            f"numbered from 0 to {classes - 1}"
         )
 
 

@@ -212,7 +212,7 @@ def test_three_hundred_classes():
 
 @pytest.mark.parametrize("label", [-1, 65_536])
 def test_labels_that_no_trace_can_hold(label):
-    with pytest.raises(ValueError, match="classes are numbered from 0"):
+    with pytest.raises(ValueError, match="numbered from 0"):
         record(spiking(), replace(some_images(3), labels=torch.tensor([0, label, 1])), "snn")
 
 
