@@ -4,8 +4,12 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import count
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 Cell = str | int
 _NUMBER = re.compile(r"[-+\N{MINUS SIGN}≤≥<>≈±]?\s?\d")
@@ -33,11 +37,15 @@ def say(**values: Cell) -> None:
         display(bundle, raw=True, metadata={"scrapbook": {"name": name, "mime_prefix": prefix}})
 
 
-def _text(name: str, value: Cell) -> str:
+def _text(name: str, value: object, form: str = "") -> str:
+    if value is None:
+        return ""
     if isinstance(value, str):
         return value
     if isinstance(value, (int, np.integer)):
         return f"{value:,}"
+    if form and np.ndim(value) == 0:
+        return format(float(value), form)
     raise TypeError(f"{name} is a {type(value).__name__}: format it, as in f'{{{name}:.2f}}'")
 
 
@@ -48,15 +56,28 @@ class Shown(str):
         return str(self)
 
 
-def table(rows: Sequence[Mapping[str, Cell]], caption: str = "") -> Shown:
+def table(
+    rows: "Sequence[Mapping[str, Cell]] | Mapping[str, object] | DataFrame",
+    caption: str = "",
+    *,
+    head: str = "",
+    columns: Sequence[str] = (),
+    form: str = "",
+) -> Shown:
     """Rows as a table under its caption: text to the left, columns of numbers to the right.
 
-    A row maps the name of a column to text or an integer; a float is refused, as in :func:`say`; a
-    column that a row lacks stays empty. `**text**` is bold. The first column heads its row. On a
-    narrow screen each row becomes a block of lines, so that no column is cut.
+    A row maps the name of a column to text or a number; `None`, or a column that a row lacks,
+    leaves a cell empty. Floats take the format `form`, such as ".1f"; without one they are refused
+    (`TypeError`), as in :func:`say`. `**text**` is bold. The first column heads its row.
+
+    `rows` may also map what stands in the first column, which is called `head`, to the rest of the
+    row: a mapping again, or as many values as there are `columns`; or it is a pandas frame, whose
+    (innermost) index heads the rows. On a narrow screen each row becomes a block of lines, so that
+    no column is cut.
     """
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    cells = [{name: _text(name, row.get(name, "")) for name in columns} for row in rows]
+    listed = _listed(rows, head, columns)
+    columns = list(dict.fromkeys(name for row in listed for name in row))
+    cells = [{name: _text(name, row.get(name), form) for name in columns} for row in listed]
     numeric = {name for name in columns[1:] if _holds_numbers([row[name] for row in cells])}
 
     def cell(name: str, text: str) -> str:
@@ -76,6 +97,20 @@ def table(rows: Sequence[Mapping[str, Cell]], caption: str = "") -> Shown:
         f'<table class="sparq-table">{title}<thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table>"
     )
+
+
+def _listed(rows: object, head: str, columns: Sequence[str]) -> list[Mapping[str, object]]:
+    """Rows of any kind that :func:`table` takes, as mappings whose first column heads them."""
+    if hasattr(rows, "iterrows"):
+        inner = ((index[-1] if isinstance(index, tuple) else index, row)
+                 for index, row in rows.iterrows())  # fmt: skip
+        return [{head or str(rows.index.names[-1]): name} | dict(row) for name, row in inner]
+    if not isinstance(rows, Mapping):
+        return list(rows)
+    return [
+        {head: name} | (row if isinstance(row, Mapping) else dict(zip(columns, row, strict=True)))
+        for name, row in rows.items()
+    ]
 
 
 def tabs(panels: Mapping[str, str], label: str) -> Shown:

@@ -47,7 +47,7 @@ def test_code_cells_are_short_and_hold_no_outputs(path):
     for cell in cells(path, "code"):
         lines = source(cell).splitlines()
         folded = "hide-input" in cell["metadata"].get("tags", [])
-        assert len(lines) <= (30 if folded else 20), f"{len(lines)} lines, from: {lines[0]}"
+        assert len(lines) <= (30 if folded else 15), f"{len(lines)} lines, from: {lines[0]}"
         assert max(map(len, lines), default=0) <= 88, max(lines, key=len)
         assert not cell["outputs"] and cell["execution_count"] is None
 

@@ -23,6 +23,7 @@ from sparq_utils.networks.quantization import (
 from sparq_utils.networks.recording import record
 from sparq_utils.networks.spiking import LIF
 from sparq_utils.networks.training import Recipe, accuracy, train
+from sparq_utils.networks.watching import watch
 from sparq_utils.networks.wiring import synapses
 
 OPPONENT = {"timesteps": 1, "neurons": "levels", "levels": 4}
@@ -217,6 +218,20 @@ def test_agreement_worked_by_hand():
     found = neuron_agreement(spiking, levelled, images)
     assert found.activations == {"stage0.1": pytest.approx(5 / 6)}
     assert found.answers == (1.0,)  # all silent is the first class as well
+
+
+def test_watching_a_neuron_by_hand():
+    last = nn.Linear(1, 2, bias=False)
+    network = EarlyExitNetwork(
+        [nn.Sequential(LIF(1.0, 4, start=0.0, constant_input=True))], [nn.Sequential(last)], (1,)
+    )
+    network.timesteps = 4
+    last.weight.data = torch.tensor([[-1.0], [1.0]])
+    images = torch.tensor([[0.6], [0.2]])
+    answers, steps = watch(network, images, LIF, every_step=True)
+    assert answers.tolist() == [[1, 0]]
+    assert steps["stage0.0"][:, 0, 0].tolist() == [0, 1, 0, 1]  # 0.6, 1.2, 0.8, 1.4
+    assert watch(network, images, LIF)[1]["stage0.0"].tolist() == [[0.5], [0.0]]
 
 
 def test_networks_that_do_not_correspond_are_refused():

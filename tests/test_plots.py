@@ -28,6 +28,12 @@ def figures():
     yield plots.lines({"T = 4": ((1, 2), (3, 4)), "ANN": 3.5}, xlabel="T", ylabel="%", log="xy")
     yield plots.lines({n: {"a": (range(30), range(30))} for n in "xy"}, xlabel="t")
     yield plots.raster({"layer 1": np.eye(8), "layer 2": np.ones((8, 3))})
+    yield plots.membrane({"no leak": (np.linspace(0, 1.2, 9), np.arange(9) == 8)})
+    yield plots.rounding(rng.normal(size=50), {"4 bits": rng.normal(size=50).round()})
+    yield plots.on_the_way([np.eye(8)], trace, [0], [1], 0.8)
+    yield plots.q_table(rng.random((3, 4, 2)), rng.integers(0, 40, (3, 4, 2)), list("abcd"))
+    yield plots.trade_offs({"MLP": {"in depth": (rng.random(9), rng.random(9))}})
+    yield plots.clouds({"mJ": {"pairs": rng.random((2, 9)), "best": (1, 2)}}, ylabel="%")
     yield plots.stacked({"MLP": {"stage 1": 3, "stage 2": 4}, "LeNet": {"stage 1": 1}}, "MACs")
 
 
@@ -160,6 +166,52 @@ def test_images_stand_in_their_row_and_column():
 def test_shares_that_do_not_sum_to_one_are_refused():
     with pytest.raises(ValueError, match="sum to 1"):
         plots.exit_shares(np.array([[0.5, 0.4]]))
+
+
+def test_a_neuron_shows_its_potential_and_a_mark_per_spike():
+    axes = plots.membrane({"case": (np.array([0.5, 1.1, 0.6]), np.array([0, 1, 0]))}).axes[0]
+    potential, threshold, spikes = axes.lines
+    assert potential.get_ydata().tolist() == [0.5, 1.1, 0.6] and threshold.get_ydata()[0] == 1
+    assert spikes.get_xdata().tolist() == [2]
+
+
+def test_rounding_shows_the_grid_and_each_change():
+    values = np.array([0.2, 0.9])
+    above, below = plots.rounding(values, {"whole": values.round()}).axes
+    assert [line.get_xdata()[0] for line in above.lines] == [0, 1]
+    assert below.lines[0].get_ydata() == pytest.approx([-0.2, 0.1])
+
+
+def test_exits_that_are_not_reached_are_outlined():
+    picture, chart = plots.on_the_way([np.eye(4)], make_trace(), [0], [1], 0.8).axes
+    assert [bar.get_fill() for bar in chart.patches] == [True, True, False]
+    assert picture.images and chart.get_title() == "leaves at exit 2"
+
+
+def test_a_matrix_shows_its_numbers():
+    texts = [t.get_text() for t in plots.numbers(np.array([[4, 6], [9, 6]])).axes[0].texts]
+    assert texts == ["4", "6", "9", "6"]
+
+
+def test_a_decision_process_continues_between_exits_and_leaves_at_each():
+    texts = [t.get_text() for t in plots.decision_process(2).axes[0].texts]
+    assert texts.count("leave: Eq. 1") == 2 and texts.count("continue: 0") == 1
+
+
+def test_a_q_table_leaves_where_leaving_is_worth_more():
+    q = np.zeros((2, 3, 2))
+    q[0, :, 1] = [-0.5, 0.25, 1]  # leaving, by bin, where continuing is worth nothing
+    visits = np.full((2, 3, 2), 20)
+    visits[0, 0] = 1
+    axes = plots.q_table(q, visits, ["0", "0.5", "0.9"]).axes[0]
+    heights = [[bar.get_height() for bar in bars] for bars in axes.containers]
+    assert heights == [[0.25, 1], [-0.5]]
+    assert axes.lines[0].get_xdata().tolist() == [0]
+
+
+def test_a_cloud_and_its_points_stand_where_they_are():
+    axes = plots.clouds({"mJ": {"pairs": ([[1, 2]], [[3, 4]]), "best": (5, 6)}}, ylabel="%").axes[0]
+    assert [line.get_xydata().tolist() for line in axes.lines] == [[[1, 3], [2, 4]], [[5, 6]]]
 
 
 def test_plots_import_no_torch():

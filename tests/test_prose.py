@@ -3,6 +3,8 @@
 import re
 from html.parser import HTMLParser
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,6 +70,23 @@ def test_a_table_aligns_numbers_and_keeps_text_left():
 def test_a_table_refuses_an_unformatted_float():
     with pytest.raises(TypeError, match="share is a float: format it"):
         table([{"network": "MLP", "share": 0.5}])
+
+
+def test_a_table_takes_rows_by_name_and_frames():
+    expected = table([{"network": "MLP", "right": "97.5", "images": "10,000"}], "Accuracy.")
+    values = {"MLP": (97.5, 10_000)}
+    settings = {"head": "network", "columns": ("right", "images"), "form": ".1f"}
+    assert table(values, "Accuracy.", **settings) == expected
+    by_column = {"MLP": {"right": np.float32(97.5), "images": 10_000}}
+    assert table(by_column, "Accuracy.", head="network", form=".1f") == expected
+    index = pd.MultiIndex.from_tuples([("digits", "MLP")], names=["data", "network"])
+    frame = pd.DataFrame({"right": ["97.5"], "images": [10_000]}, index)
+    assert table(frame, "Accuracy.") == expected
+    assert "<td></td>" in table({"MLP": {"right": None}}, head="network").replace(
+        ' data-label="right"', ""
+    )
+    with pytest.raises(ValueError, match="zip"):
+        table({"MLP": (1, 2, 3)}, head="network", columns=("right", "images"))
 
 
 def test_tabs_show_the_first_panel_and_have_names_of_their_own():

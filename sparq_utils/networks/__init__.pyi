@@ -14,6 +14,7 @@ from .recording import record
 from .recording_in_time import record_temporal
 from .spiking import LIF, fast_sigmoid, integrate, triangular
 from .training import Recipe, accuracy, joint_loss, train
+from .watching import watch
 from .wiring import dense_macs, exact_macs, fan_out, synapses
 
 __all__ = [
@@ -61,5 +62,6 @@ __all__ = [
     "to_int8",
     "train",
     "triangular",
+    "watch",
     "with_integer_synapses",
 ]

@@ -8,12 +8,12 @@ falls, so its count may differ from the level that the sum of its current stands
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sparq_utils.networks.early_exit import EarlyExitNetwork
 from sparq_utils.networks.levels import LevelActivation
 from sparq_utils.networks.spiking import LIF
-from sparq_utils.networks.wiring import named_layers
+from sparq_utils.networks.watching import layers_of, watch
 
 
 @dataclass(frozen=True)
@@ -38,42 +38,17 @@ def neuron_agreement(
     with levels, and may be quantised. They are left in evaluation mode. Raises `ValueError` if
     their layers do not correspond, or the levels are not as many as the timesteps.
     """
-    ours, theirs = _activations(spiking, LIF), _activations(levelled, LevelActivation)
+    ours, theirs = layers_of(spiking, LIF), layers_of(levelled, LevelActivation)
     numbers = {spiking.timesteps} | {layer.levels for layer in theirs.values()}
     if not ours or list(ours) != list(theirs) or len(numbers) > 1:
         raise ValueError(
             f"{spiking.name} at T={spiking.timesteps} has neurons {', '.join(ours)}; the other has "
             f"levels {', '.join(f'{n} ({m.levels})' for n, m in theirs.items())}: they differ"
         )
-    answers, counts = _run(spiking, ours, images)
-    others, levels = _run(levelled, theirs, images)
+    answers, counts = watch(spiking, images, LIF)
+    others, levels = watch(levelled, images, LevelActivation)
     same = {name: (counts[name] - levels[name]).abs() < 1e-3 for name in ours}
     return Agreement(
         tuple((answers == others).double().mean(1).tolist()),
         {name: float(equal.double().mean()) for name, equal in same.items()},
     )
-
-
-def _activations(network: EarlyExitNetwork, kind: type[nn.Module]) -> dict[str, nn.Module]:
-    """The layers of one kind, by name."""
-    return {name: m for _, _, name, m in named_layers(network) if isinstance(m, kind)}
-
-
-def _run(
-    network: EarlyExitNetwork, layers: dict[str, nn.Module], images: Tensor
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Predictions [exits, B], and each layer's mean output over time [B, ...]."""
-    found: dict[str, list[Tensor]] = {name: [] for name in layers}
-
-    def note(name: str):
-        def keep(_layer: nn.Module, _inputs: tuple[Tensor], output: Tensor) -> None:
-            found[name].append(output.unflatten(0, (network.timesteps, -1)).mean(0))  # [b, ...]
-
-        return keep
-
-    hooks = [layer.register_forward_hook(note(name)) for name, layer in layers.items()]
-    network.eval().check_input(images)
-    prediction = network(images).argmax(-1)  # [exits, B]
-    for hook in hooks:
-        hook.remove()
-    return prediction, {name: torch.cat(pieces) for name, pieces in found.items()}

@@ -124,10 +124,15 @@ def energy_axis(axes: Axes, *, log: bool = False) -> None:
 
     A logarithmic one has ticks between the decades where it spans few of them.
     """
+    prefixed(axes, "J", log=log)
+    axes.set_xlabel("modelled energy per image")
+
+
+def prefixed(axes: Axes, unit: str, *, log: bool = False) -> None:
+    """Let the numbers of the horizontal axis, drawn upon already, take prefixes: 2 µJ."""
     if log:
         log_ticks(axes)
-    axes.xaxis.set_major_formatter(EngFormatter("J", sep="\N{NO-BREAK SPACE}"))
-    axes.set_xlabel("modelled energy per image")
+    axes.xaxis.set_major_formatter(EngFormatter(unit, sep="\N{NO-BREAK SPACE}"))
 
 
 def log_ticks(axes: Axes) -> None:
@@ -136,6 +141,14 @@ def log_ticks(axes: Axes) -> None:
     low, high = axes.get_xlim()
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
     axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def log_heights(axes: Axes) -> None:
+    """Make the vertical axis logarithmic, with plain numbers at 1, 2, 5, 10, ..."""
+    axes.set_yscale("log")
+    axes.minorticks_off()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
 
 
 def nth_look(i: int) -> dict[str, str]:

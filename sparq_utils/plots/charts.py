@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator
 
 from sparq_utils.plots.canvas import (
     COLOURS,
@@ -19,9 +18,10 @@ from sparq_utils.plots.canvas import (
     drawn_once,
     label_axes,
     legend_below,
-    log_ticks,
+    log_heights,
     look,
     nth_look,
+    prefixed,
 )
 
 
@@ -33,13 +33,15 @@ def lines(
     ylabel: str = "",
     log: str = "",
     variants: Mapping[str, str] | None = None,
+    ticks: Sequence | None = None,
 ) -> Figure:
     """Named lines, and levels dashed in ink, in one panel or in several above one another.
 
     `curves` maps a name to (x, y), or to one number: a level. If its values are such mappings
     themselves, each is a panel and its key the title; a name keeps its colour and marker in all.
     Lines of few points get markers. `log` names the logarithmic axes: "x", "y" or "xy".
-    `variants` gives a name the colour and marker of a network variant (:func:`look`).
+    `variants` gives a name the colour and marker of a network variant (:func:`look`). `ticks` name
+    the places 0, 1, ... of the horizontal axis.
     """
     panels = curves if isinstance(next(iter(curves.values())), Mapping) else {"": curves}
     size = (SIZE[0], SIZE[1] if len(panels) == 1 else 0.9 + 2.3 * len(panels))
@@ -58,15 +60,33 @@ def lines(
                 axes.set_xscale("log")
                 axes.set_xticks(values[0], [f"{x:g}" for x in values[0]])
         if "y" in log:
-            axes.set_yscale("log")
-            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.yaxis.set_major_formatter("{x:g}")
+            log_heights(axes)
         axes.minorticks_off()
         label_axes(axes, "", ylabel)
         axes.set_title(title)
+    if ticks is not None:
+        axes.set_xticks(range(len(ticks)), [str(text) for text in ticks])
     drawn[-1, 0].set_xlabel(xlabel)
     legend_below(figure, drawn[0, 0])
     return figure
+
+
+@drawn_once
+def clouds(panels: Mapping[str, Mapping[str, tuple]], *, ylabel: str) -> Figure:
+    """Points in several panels above one another, the first kind of each a cloud in grey.
+
+    `panels` maps the label of a horizontal axis to named points, (x, y) each: arrays of any one
+    shape, or single numbers. The names are the same in all panels.
+    """
+    whole, drawn = plt.subplots(len(panels), squeeze=False, figsize=(SIZE[0], 3.5 * len(panels)))
+    for axes, (xlabel, kinds) in zip(drawn[:, 0], panels.items(), strict=True):
+        for i, (name, (x, y)) in enumerate(kinds.items()):
+            own = {"color": INK, "marker": ".", "markersize": 4, "alpha": 0.3}
+            own = own if not i else nth_look(i - 1) | {"marker": "xsD^vP"[(i - 1) % 6]}
+            axes.plot(np.ravel(x), np.ravel(y), linestyle="", **own, label=name)
+        label_axes(axes, xlabel, ylabel)
+    legend_below(whole, drawn[0, 0])
+    return whole
 
 
 @drawn_once
@@ -131,9 +151,7 @@ def dots(
     axes.set_yticks(range(len(values)), list(values))
     axes.set_ylim(len(values) - 0.5, -0.5)
     axes.grid(True)
-    if log:
-        log_ticks(axes)
-    axes.xaxis.set_major_formatter(EngFormatter(unit, sep="\N{NO-BREAK SPACE}"))
+    prefixed(axes, unit, log=log)
     axes.set_xlabel(xlabel)
     legend_below(whole, axes, columns=legend_columns)
     return whole
@@ -158,6 +176,6 @@ def stacked(rows: Mapping[str, Mapping[str, float]], xlabel: str, *, unit: str =
     axes.invert_yaxis()
     label_axes(axes, xlabel, "")
     if unit:
-        axes.xaxis.set_major_formatter(EngFormatter(unit, sep="\N{NO-BREAK SPACE}"))
+        prefixed(axes, unit)
     legend_below(figure, axes, columns=3)
     return figure

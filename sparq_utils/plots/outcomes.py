@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from sparq_utils.plots.canvas import (
     COLOURS,
@@ -15,6 +16,7 @@ from sparq_utils.plots.canvas import (
     exit_look,
     label_axes,
     legend_below,
+    log_heights,
     nth_look,
 )
 from sparq_utils.plots.charts import stacked
@@ -46,6 +48,26 @@ def trade_off(
     energy_axis(axes, log=log)
     axes.set_ylabel("accuracy (%)")
     legend_below(whole, axes)
+    return whole
+
+
+@drawn_once
+def trade_offs(panels: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]) -> Figure:
+    """Accuracy against energy in a panel per network: named lines, each panel its own axes.
+
+    `panels` maps a title to lines, (energy in joules, accuracy in [0, 1]) each.
+    """
+    size = (SIZE[0], 3.0 * len(panels))
+    whole, drawn = plt.subplots(len(panels), squeeze=False, figsize=size)
+    for axes, (title, curves) in zip(drawn[:, 0], panels.items(), strict=True):
+        for i, (name, (energy_j, accuracy)) in enumerate(curves.items()):
+            every = max(1, len(energy_j) // 6)
+            axes.plot(energy_j, 100 * np.asarray(accuracy), **nth_look(i), label=name,
+                      markevery=every)  # fmt: skip
+        energy_axis(axes, log=True)
+        axes.set(title=title, ylabel="accuracy (%)")
+        axes.grid(True)
+    legend_below(whole, drawn[0, 0])
     return whole
 
 
@@ -113,9 +135,13 @@ def confidence_histograms(trace: ExitTrace, thresholds: Sequence[float] = ()) ->
 
 @drawn_once
 def learning_curves(
-    curves: Mapping[str, np.ndarray], *, ylabel: str = "accuracy (%)", xlabel: str = "epoch"
+    curves: Mapping[str, np.ndarray],
+    *,
+    ylabel: str = "accuracy (%)",
+    xlabel: str = "epoch",
+    log: bool = False,
 ) -> Figure:
-    """Named curves over epochs or episodes, numbered from 1.
+    """Named curves over epochs or episodes, numbered from 1; `log` makes their axis logarithmic.
 
     A curve is [steps], or [seeds, steps]: then its mean is drawn, within the span of the seeds.
     """
@@ -129,5 +155,8 @@ def learning_curves(
             low, high = values.min(axis=0), values.max(axis=0)
             axes.fill_between(steps, low, high, color=nth_look(i)["color"], alpha=0.2, linewidth=0)
     label_axes(axes, xlabel, ylabel)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if log:
+        log_heights(axes)
     legend_below(whole, axes)
     return whole

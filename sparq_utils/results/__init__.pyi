@@ -3,6 +3,7 @@ from .files import (
     BEYOND,
     EXPERIMENTS,
     SPLITS,
+    TITLES,
     NotRecordedError,
     ResultsError,
     load,
@@ -11,9 +12,10 @@ from .files import (
     seeds,
     trace_path,
 )
+from .notes import Conversion, conversion, exit_training, training_notes
 from .opponents import beside_opponent, opponents_table, winners
 from .rows import Row, as_dicts, beside_paper, collect, row
-from .tables import network_label, table_1, table_2, table_3, table_4
+from .tables import accuracy_text, network_label, table_1, table_2, table_3, table_4
 from .variants import LABELS, ROWS, Variant
 
 __all__ = [
@@ -22,14 +24,19 @@ __all__ = [
     "LABELS",
     "ROWS",
     "SPLITS",
+    "TITLES",
+    "Conversion",
     "NotRecordedError",
     "ResultsError",
     "Row",
     "Variant",
+    "accuracy_text",
     "as_dicts",
     "beside_opponent",
     "beside_paper",
     "collect",
+    "conversion",
+    "exit_training",
     "load",
     "network_label",
     "on_chip",
@@ -44,6 +51,7 @@ __all__ = [
     "table_3",
     "table_4",
     "trace_path",
+    "training_notes",
     "until_exit",
     "winners",
 ]

@@ -19,6 +19,14 @@ NETWORKS = {
 }
 """The network of each experiment, as its traces name it."""
 
+TITLES = {
+    "mlp-mnist": "MLP",
+    "lenet-mnist": "LeNet-5",
+    "alexnet-cifar10": "AlexNet",
+    "resnet20-cifar10": "ResNet-20",
+}
+"""How tables and figures call the network of each experiment."""
+
 EXPERIMENTS = tuple(NETWORKS)
 BEYOND = {"resnet20-cifar10": ("ResNet-20", "CIFAR-10")}
 """Network and data of the experiments that the paper does not have."""

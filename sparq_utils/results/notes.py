@@ -1,0 +1,68 @@
+"""What runs noted besides traces: how they trained, how conversion went, ways to train exits."""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+from sparq_utils.results.files import NotRecordedError, how_to_record, results_dir, seeds
+from sparq_utils.results.manifest import NOTES
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A trained network converted in several ways (`conversion.json`): accuracies on test images.
+
+    `methods` maps a way to accuracies by T, {"weight copy": {1: 0.4, ...}, ...}; `ann` is the
+    accuracy of the network itself, `images` the number of images. All are fractions.
+    """
+
+    methods: dict[str, dict[int, float]]
+    ann: float
+    images: int
+
+    @property
+    def standard_error(self) -> float:
+        """The standard error of an accuracy close to that of the ANN, a fraction."""
+        return float(np.sqrt(self.ann * (1 - self.ann) / self.images))
+
+    def timesteps_needed(self, method: str) -> int:
+        """The fewest timesteps that come within two standard errors of the ANN.
+
+        Raises `ValueError` if none of those recorded do.
+        """
+        enough = self.ann - 2 * self.standard_error
+        found = [t for t, accuracy in self.methods[method].items() if accuracy >= enough]
+        if not found:
+            raise ValueError(f"{method} stays below {enough:.4f} at every T that is recorded")
+        return min(found)
+
+
+def conversion(experiment: str) -> Conversion:
+    """An experiment's recorded conversion; raises :class:`NotRecordedError` if there is none."""
+    path = results_dir() / experiment / "conversion.json"
+    if not path.is_file():
+        raise NotRecordedError(f"no {path}; {how_to_record(experiment)}")
+    found = json.loads(path.read_text("utf-8"))
+    methods = {
+        way: {int(t): accuracy for t, accuracy in by_t.items()}
+        for way, by_t in found["methods"].items()
+    }
+    return Conversion(methods, found["ann_accuracy"], found["images"])
+
+
+def training_notes(experiment: str) -> list[dict]:
+    """What each recorded seed of an experiment noted while it trained, seeds rising."""
+    folder = results_dir() / experiment
+    files = [folder / f"seed-{seed}" / NOTES for seed in seeds(experiment)]
+    return [json.loads(file.read_text("utf-8")) for file in files if file.is_file()]
+
+
+def exit_training() -> dict:
+    """Ways to train exits together, compared: `validation_accuracy` [seeds, exits] by way, ...
+
+    Accuracies are fractions; the other keys say on what and for how long the ways were compared.
+    `python -m benchmarks.training_exits` records it in `exit-training.json`; empty if it has not.
+    """
+    path = results_dir() / "exit-training.json"
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
