@@ -52,9 +52,10 @@ def rounding(values: np.ndarray, rounded: Mapping[str, np.ndarray]) -> Figure:
 @drawn_once
 def numbers(values: np.ndarray) -> Figure:
     """A small matrix [rows, columns] of whole numbers, each in its square, darker if larger."""
+    values = np.asarray(values)
     whole, axes = plt.subplots(figsize=(3.2, 3.2))
-    axes.imshow(values, cmap="Blues", vmin=0, vmax=2 * np.max(values))  # dark ink stays legible
-    for (row, column), value in np.ndenumerate(np.asarray(values)):
+    axes.imshow(values, cmap="Blues", vmin=0, vmax=2 * values.max())  # dark ink stays legible
+    for (row, column), value in np.ndenumerate(values):
         axes.text(column, row, f"{value:.0f}", ha="center", va="center")
     axes.set_axis_off()
     return whole

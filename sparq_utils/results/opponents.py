@@ -21,7 +21,7 @@ def beside_opponent(
     spiking network needs less (0: not even in silence, above 1: at any rate); `winner`, "spiking"
     or "opponent". A model that asks for a count which the traces lack is left out.
     """
-    ours, theirs = _left(spiking), _left(opponent)
+    ours, theirs = spiking.left, opponent.left
     records = {}
     for name, model in models.items():
         try:
@@ -74,8 +74,3 @@ def winners(table: pd.DataFrame) -> pd.DataFrame:
     cells = table["winner"] + factor.map(" {:.2f}x".format)
     order = table.index.get_level_values("model").unique()
     return cells.unstack("experiment").loc[order]
-
-
-def _left(found: Row) -> list[tuple]:
-    """A row's traces, each with the exits at which its images leave."""
-    return list(zip(found.traces, found.leaving, strict=True))

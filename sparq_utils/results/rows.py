@@ -69,10 +69,15 @@ class Row:
         """The data that was tested on, as its traces name it."""
         return self.traces[0].measured_on.data
 
+    @property
+    def left(self) -> list[tuple[ExitTrace, np.ndarray]]:
+        """Each seed's trace with the exits at which its images leave."""
+        return list(zip(self.traces, self.leaving, strict=True))
+
     @cached_property
     def _outcomes(self) -> list[Outcome]:
         """What leaving gives, one per seed."""
-        return [outcome(*pair) for pair in zip(self.traces, self.leaving, strict=True)]
+        return [outcome(*one) for one in self.left]
 
     @property
     def accuracy(self) -> np.ndarray:
@@ -119,7 +124,7 @@ class Row:
         """Modelled joules per image, by part: "synaptic", "lif", "memory"."""
         parts = [
             energy(trace, constants, memory, convention).mean_j(leaves)
-            for trace, leaves in zip(self.traces, self.leaving, strict=True)
+            for trace, leaves in self.left
         ]
         return {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
 
