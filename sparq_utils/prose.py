@@ -1,7 +1,7 @@
 """Numbers for sentences and tables: what a cell computed, never typed twice."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from itertools import count
 from typing import TYPE_CHECKING
@@ -157,6 +157,17 @@ def filtered(rows: Sequence[Mapping[str, Cell]], by: str, caption: str = "") -> 
         f'<div class="sparq-filter"><fieldset><legend>{escape(by)}</legend>{choices}</fieldset>'
         f"{opening}<tr>{head}{marked}</div>"
     )
+
+
+def percent(fraction: float, digits: int = 0) -> str:
+    """A fraction in percent: 0.954 is `95 %`."""
+    return f"{100 * float(fraction):.{digits}f}\N{NO-BREAK SPACE}%"
+
+
+def listed(parts: Iterable[str]) -> str:
+    """Parts of a sentence: `a, b and c`; `none` if there are none."""
+    *most, last = [*parts] or ["none"]
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def engineering(value: float, unit: str = "", digits: int = 3) -> str:

@@ -20,6 +20,7 @@ from sparq_utils.networks.counting import (
     dense_macs,
     exact_macs,
     fan_out,
+    macs_to_exits,
     static_counts,
     synapses,
 )
@@ -461,3 +462,13 @@ def test_counting_leaves_a_random_encoder_alone():
     network.encoder.generator.manual_seed(3)
     SpikeCounter(network)
     assert torch.equal(network.encoder(images), expected)
+
+
+def test_macs_to_exits_by_hand():
+    def linear(*shape):
+        return nn.Sequential(nn.Linear(*shape))
+
+    heads = [linear(3, 2), linear(5, 2)]
+    network = EarlyExitNetwork([linear(4, 3), linear(3, 5)], heads, (4,))
+    assert macs_to_exits(network) == [4 * 3 + 3 * 2, 4 * 3 + 3 * 2 + 3 * 5 + 5 * 2]
+    assert macs_to_exits(network.without_exits()) == [4 * 3 + 3 * 5 + 5 * 2]

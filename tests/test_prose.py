@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparq_utils.prose import engineering, filtered, say, table, tabs
+from sparq_utils.prose import engineering, filtered, listed, percent, say, table, tabs
 
 
 def test_say_refuses_an_unformatted_float():
@@ -122,3 +122,11 @@ def test_an_engineering_number_says_the_value_to_its_digits(value):
     number, _, prefix = engineering(value, "").partition("\N{NO-BREAK SPACE}")
     scale = {"p": -12, "n": -9, "µ": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12}[prefix]
     assert float(number.replace(",", "")) * 10.0**scale == pytest.approx(value, rel=0.0051)
+
+
+def test_parts_of_a_sentence():
+    assert listed([]) == "none" and listed(["a"]) == "a"
+    assert listed(c for c in "abc") == "a, b and c"
+    assert (
+        percent(0.9549, 1) == "95.5\N{NO-BREAK SPACE}%" and percent(1) == "100\N{NO-BREAK SPACE}%"
+    )

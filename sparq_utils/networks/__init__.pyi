@@ -1,7 +1,7 @@
 from .agreement import Agreement, neuron_agreement
 from .architectures import NETWORKS, alexnet, exit_head, lenet5, mlp
 from .conversion import ClipFloorShift, convert, fold_batch_norm
-from .counting import LayerCounts, SpikeCounter, count_layers, static_counts
+from .counting import LayerCounts, SpikeCounter, count_layers, macs_to_exits, static_counts
 from .early_exit import EarlyExitNetwork
 from .encoding import ENCODERS, Direct, Latency, Rate
 from .inference import Answers, staged_inference
@@ -14,7 +14,7 @@ from .recording import record
 from .recording_in_time import record_temporal
 from .spiking import LIF, fast_sigmoid, integrate, triangular
 from .training import Recipe, accuracy, joint_loss, train
-from .watching import watch
+from .watching import layers_of, watch
 from .wiring import dense_macs, exact_macs, fan_out, synapses
 
 __all__ = [
@@ -47,8 +47,10 @@ __all__ = [
     "fold_batch_norm",
     "integrate",
     "joint_loss",
+    "layers_of",
     "lenet5",
     "load_int8",
+    "macs_to_exits",
     "mlp",
     "neuron_agreement",
     "quantize_aware",

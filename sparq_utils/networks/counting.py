@@ -18,6 +18,7 @@ of average pooling itself.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -166,6 +167,13 @@ def static_counts(network: EarlyExitNetwork, skip_zeros: bool = False) -> dict[P
     for row in _rows(network, shapes(network), skip_zeros):
         counts[row.part] += row.static
     return counts
+
+
+def macs_to_exits(network: EarlyExitNetwork) -> list[int]:
+    """MACs up to each exit, the heads on the way included."""
+    parts = static_counts(network)
+    steps = (parts["stage", e].macs + parts["head", e].macs for e in range(network.exits))
+    return list(accumulate(steps))
 
 
 class SpikeCounter:
