@@ -3,7 +3,7 @@ import importlib.util
 import pytest
 from test_deploy import network
 
-from sparq_utils.deploy import wasm
+from sparq_utils.deploy import CompilerError, wasm
 from sparq_utils.deploy.web import EXPORTS
 
 pytestmark = pytest.mark.skipif(
@@ -42,3 +42,10 @@ def test_a_module_is_built_once(built, monkeypatch):
     assert wasm(network(4))["code"] == built["code"]
     with pytest.raises(AssertionError, match="built again"):
         wasm(network(4, seed=9))
+
+
+def test_without_the_tool_a_line_names_the_way_out(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    told = r"no C compiler for wasm32-freestanding: pip install 'sparq-utils\[deploy\]'"
+    with pytest.raises(CompilerError, match=told):
+        wasm(network(4))
