@@ -1,6 +1,11 @@
 """Command line: `python -m sparq_utils`."""
 
-from sparq_utils.border import guarded  # imports next to nothing: from here on Ctrl-C is calm
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C just ends it until the border stands
+
+from sparq_utils.border import guarded
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ WAYS_OUT = {
     errno.EPERM: "mend its permissions or choose another folder",
     errno.EROFS: "choose a folder that can be written",
     errno.ENOTDIR: "one of its folders is a file",
+    errno.EEXIST: "it is a file; choose another folder",
     errno.EMFILE: "raise the limit of open files",
 }
 """What to do about an error of the system."""
@@ -95,7 +96,7 @@ def _calm_interrupts() -> Iterator[list[int]]:
         raise KeyboardInterrupt
 
     before = signal.getsignal(signal.SIGINT)
-    if before == signal.default_int_handler:  # in the background it may be ignored: let it be
+    if before in (signal.default_int_handler, signal.SIG_DFL):  # else it is ignored: let it be
         signal.signal(signal.SIGINT, stop)
     try:
         yield asked

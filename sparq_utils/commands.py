@@ -126,9 +126,12 @@ def bind(
     from sparq_utils.pipeline.verification import bind as write_manifest
     from sparq_utils.pipeline.verification import unbound
 
-    for folder in folders or unbound():
+    folders = folders or unbound()
+    for folder in folders:
         manifest = write_manifest(folder)
         typer.echo(f"{folder}: {len(manifest.files)} files bound")
+    if not folders:
+        typer.echo("nothing to bind: no recorded seed lacks a manifest")
 
 
 @app.command()
@@ -147,15 +150,13 @@ def deploy(
     experiment: Annotated[str, typer.Argument(help=EXPERIMENTS)],
     out: Annotated[Path, typer.Option(help="Folder to write NAME.c and NAME.h to.")],
     variant: Annotated[str, typer.Option(help="qdsnn, or qdann, its opponent.")] = "qdsnn",
-    seed: Annotated[int, typer.Option(help="Which of the recorded networks.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Which of the recorded networks.")] = 0,
     whole: Annotated[bool, typer.Option(help="Whole numbers alone, no rounding inside.")] = False,
 ) -> None:
     """Write a recorded INT8 network as one C file for a microcontroller."""
     from sparq_utils.deploy import deploy as write
     from sparq_utils.reference import read
-    from sparq_utils.results.files import ResultsError, how_to_record, trace_path
+    from sparq_utils.results.files import network_path
 
-    path = trace_path(experiment, variant, seed=seed).with_name(f"{variant}.safetensors")
-    if not path.is_file():
-        raise ResultsError(f"no network at {path}; {how_to_record(experiment)}")
-    typer.echo(f"written: {write(read(path), out, whole=whole)}")
+    described = read(network_path(experiment, variant, seed))
+    typer.echo(f"written: {write(described, out, whole=whole)}")

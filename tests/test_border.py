@@ -91,6 +91,20 @@ def test_ctrl_c_ends_calmly_however_often(caught, presses):
     assert error == "stopped; the same command goes on from here\n"
 
 
+def test_ctrl_c_while_it_starts_is_no_stack_trace(tmp_path):
+    (tmp_path / "traceback.py").write_text(
+        "import time\nprint('begun', flush=True)\ntime.sleep(60)"
+    )
+    process = subprocess.Popen(  # of all there is, the border alone imports traceback
+        [sys.executable, "-m", "sparq_utils", "audit"], preexec_fn=heed_ctrl_c, cwd=tmp_path,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == -signal.SIGINT  # 130, a shell says
+
+
 def test_progress_that_nobody_sees_does_not_end_a_run():
     code = "from sparq_utils.border import guarded\nimport sys\n"
     code += "guarded(lambda: [print('x' * 100_000, file=sys.stderr) for _ in range(9)] and 7)"

@@ -57,6 +57,13 @@ def recorded(tmp_path, monkeypatch):
         (["train"], "No such command 'train'"),
         (["results", "--constants", "cheap"], "unknown constants 'cheap'; choose one of paper"),
         (["results", "--memory", "large"], "unknown memory model 'large'; choose one of"),
+        (["bind", "nowhere"], "is in no experiment's folder; name one like results/mlp-mnist"),
+        (["bind", "lenet-mnist/seed-9"], "seed-9 has a manifest or is not there"),
+        (["compare", "nowhere"], "nowhere has no row in common with the results in"),
+        (["deploy", "resnet", "--out", "."], "unknown experiment 'resnet'"),
+        (["deploy", "lenet-mnist", "--out", ".", "--variant", "ann"], "choose one of qdsnn, qdann"),
+        (["deploy", "lenet-mnist", "--out", ".", "--seed", "-1"], "greater than or equal to 0"),
+        (["deploy", "lenet-mnist", "--out", "."], "no network at"),
     ],
 )
 def test_bad_input_gets_one_line_and_exit_code_2(told, recorded, arguments, problem):
@@ -198,6 +205,25 @@ def test_with_nothing_recorded_there_is_nothing_to_hold_against(
     code, out, error = told(*arguments)
     assert (code, out) == (2, "") and error.count("\n") == 1
     assert str(tmp_path) in error
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"foreign", "is another file than the one recorded"),
+        (None, "qdsnn.safetensors is no INT8 network"),
+    ],
+)
+def test_a_foreign_network_is_not_deployed(told, recorded, content, problem):
+    folder, name = recorded / "lenet-mnist" / "seed-0", "qdsnn.safetensors"
+    (folder / name).write_bytes(content or b"{}")
+    if content:
+        files = {name: {"sha256": "0" * 64, "made_on": "CPU"}}
+        made = {"experiment": "lenet-mnist", "seed": 0, "recipe": {}, "data": {}, "files": files}
+        (folder / "manifest.json").write_text(json.dumps(made))
+    code, out, error = told("deploy", "lenet-mnist", "--out", str(recorded / "c"))
+    assert (code, out) == (2, "") and error.count("\n") == 1 and problem in error
+    assert not (recorded / "c").exists()
 
 
 def test_verify_says_what_is_wrong_and_leaves_with_1(told, recorded):

@@ -18,7 +18,10 @@ COMPARED = {"accuracy": "accuracy", "synaptic_ops": "operations", "energy_j": "m
 
 @dataclass(frozen=True)
 class Difference:
-    """A table's row made twice, over the same seeds: (recorded, new) of each quantity compared."""
+    """A table's row made twice, over the same seeds: (recorded, new) of each quantity compared.
+
+    Without seeds, the row is recorded and was not made again.
+    """
 
     experiment: str
     variant: str
@@ -26,6 +29,8 @@ class Difference:
     values: dict[str, tuple[float, float]]
 
     def __str__(self) -> str:
+        if not self.seeds:
+            return f"{self.experiment}, {self.variant}: not made again"
         where = f"{self.experiment}, {self.variant}, seeds {', '.join(map(str, self.seeds))}"
         changed = [
             f"{COMPARED[name]} {new / old - 1:+.3%}" if old else f"{COMPARED[name]} {new:g}, not 0"
@@ -36,21 +41,21 @@ class Difference:
 
 
 def compare(folder: str | Path) -> list[Difference]:
-    """Rows made from the traces in `folder` beside those of the recorded results.
+    """Every recorded row beside the one that the traces in `folder` give.
 
     Each over the seeds that both have. Raises `ResultsError` if they have no row in common.
     """
     places = (results_dir(), Path(folder))
     found = []
     for experiment, (variant, made) in product(EXPERIMENTS, ROWS.items()):
-        ready = (_ready(place, experiment, made.trace) for place in places)
-        common = sorted(set.intersection(*ready))
-        if not common:
-            continue
-        old, new = (_row(place, experiment, variant, common) for place in places)
-        values = {name: (old[name], new[name]) for name in COMPARED}
-        found.append(Difference(experiment, variant, tuple(common), values))
-    if not found:
+        recorded, again = (_ready(place, experiment, made.trace) for place in places)
+        values = {}
+        if common := sorted(recorded & again):
+            old, new = (_row(place, experiment, variant, common) for place in places)
+            values = {name: (old[name], new[name]) for name in COMPARED}
+        if recorded:
+            found.append(Difference(experiment, variant, tuple(common), values))
+    if not any(one.seeds for one in found):
         raise ResultsError(f"{folder} has no row in common with the results in {places[0]}")
     return found
 

@@ -222,7 +222,7 @@ def bind(folder: str | Path) -> Manifest:
     Its recipe and training images come from training.json. Raises `ResultsError` where there is a
     manifest already, or where a file is of something else or does not come from its weights.
     """
-    folder = Path(folder)
+    folder = Path(folder).resolve()
     experiment = _experiment(folder)
     if not folder.is_dir() or read_manifest(folder):
         raise ResultsError(f"{folder} has a manifest or is not there: nothing to bind")

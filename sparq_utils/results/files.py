@@ -7,7 +7,7 @@ import os
 from itertools import starmap
 from pathlib import Path
 
-from sparq_utils.results.manifest import ResultsError, read_manifest
+from sparq_utils.results.manifest import WEIGHTS, ResultsError, read_manifest
 from sparq_utils.traces.in_time import temporal_variant
 from sparq_utils.traces.trace import ExitTrace, load_trace
 
@@ -71,6 +71,28 @@ def trace_path(experiment: str, variant: str, split: str = "test", seed: int = 0
     return results_dir() / experiment / f"seed-{seed}" / f"{variant}-{split}.npz"
 
 
+def network_path(experiment: str, variant: str, seed: int = 0) -> Path:
+    """The file of a recorded INT8 network.
+
+    Raises `ValueError` for an unknown experiment or network, :class:`NotRecordedError` if it is
+    not there, :class:`ResultsError` for another file than the manifest names.
+    """
+    known = [Path(name).stem for name in WEIGHTS if name != WEIGHTS[0]]
+    if variant not in known:
+        raise ValueError(f"unknown INT8 network '{variant}'; choose one of {', '.join(known)}")
+    path = trace_path(experiment, variant, seed=seed).with_name(f"{variant}.safetensors")
+    if not path.is_file():
+        raise NotRecordedError(f"no network at {path}; {how_to_record(experiment)}")
+    check_bound(path)
+    return path
+
+
+def check_bound(path: Path) -> None:
+    """Raise :class:`ResultsError` for another file than the manifest beside it names."""
+    if manifest := read_manifest(path.parent):
+        manifest.check(path.name)
+
+
 def seeds(experiment: str) -> list[int]:
     """The recorded seeds of an experiment, rising; raises :class:`NotRecordedError` if none."""
     folder = trace_path(experiment, "ann").parent.parent
@@ -109,8 +131,7 @@ def load(experiment: str, variant: str, split: str = "test", seed: int = 0) -> E
                 f"{path} is a trace of {key} {found!r}, expected {value!r}: it belongs elsewhere; "
                 "move it away"
             )
-    if manifest := read_manifest(path.parent):
-        manifest.check(path.name)
+    check_bound(path)
     return trace
 
 
