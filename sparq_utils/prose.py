@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 Cell = str | int
 _NUMBER = re.compile(r"[-+\N{MINUS SIGN}≤≥<>≈±]?\s?\d")
+_WORD = re.compile(r"[^\W\d_]{3,}")
 _GROUPS = count()
 
 
@@ -186,4 +187,4 @@ def engineering(value: float, unit: str = "", digits: int = 3) -> str:
 def _holds_numbers(texts: Sequence[str]) -> bool:
     """Whether each cell that says something begins like a number and is no sentence."""
     said = [text.strip("* ") for text in texts if text.strip("* -\N{EN DASH}")]
-    return bool(said) and all(_NUMBER.match(t) and len(t) < 25 for t in said)
+    return bool(said) and all(_NUMBER.match(t) and len(_WORD.findall(t)) < 2 for t in said)

@@ -132,10 +132,13 @@ class Page(HTMLParser):
     def __init__(self, path):
         super().__init__()
         self.ids, self.links, self.loads, self.images = set(), [], [], []
+        self.said, self.open = [], []  # what paragraphs say, outside of code
         self.feed(path.read_text("utf-8"))
 
     def handle_starttag(self, tag, attrs):
         given = dict(attrs)
+        if tag in {"p", "code", "pre", "svg"}:
+            self.open.append(tag)
         self.ids.add(given.get("id"))
         if tag == "a" and given.get("href"):
             self.links.append(given["href"])
@@ -145,6 +148,14 @@ class Page(HTMLParser):
             self.loads.append(given["src"])
         if tag == "img":
             self.images.append(given)
+
+    def handle_endtag(self, tag):
+        if self.open and self.open[-1] == tag:
+            self.open.pop()
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == "p":
+            self.said.append(data)
 
 
 read = cache(Page)
@@ -186,3 +197,10 @@ def test_a_page_loads_local_files_only(page):
 def test_every_image_has_alternative_text(page):
     for image in read(page).images:
         assert image.get("alt") and not image["alt"].startswith(".."), image.get("src")
+
+
+@built
+@pages
+def test_no_line_breaks_between_a_number_and_its_unit(page):
+    loose = re.findall(r"\S* (?:%|[pnµm]J\b)[^\n]{0,20}", "\n".join(read(page).said))
+    assert not loose

@@ -1,7 +1,9 @@
 """The figures show what they are given, say their units, and stay legible on a phone."""
 
+import re
 import subprocess
 import sys
+from importlib.resources import files
 
 import matplotlib as mpl
 import numpy as np
@@ -115,6 +117,15 @@ def test_ink_has_contrast_on_white_and_inverted_on_the_dark_page(colour):
     for ink, page in ((rgb, (1, 1, 1)), (in_dark_mode(rgb), mpl.colors.to_rgb("#14181e"))):
         low, high = sorted((luminance(ink), luminance(page)))
         assert (high + 0.05) / (low + 0.05) >= 4.5
+
+
+def test_explorers_draw_curves_in_the_colours_of_the_figures():
+    css = (files("sparq_utils") / "widgets" / "explorer.css").read_text("utf-8")
+    light, dark = (re.findall(r"--line-\d: (#\w{6})", part) for part in css.split("data-theme")[:2])
+    assert light == list(plots.COLOURS[:5])
+    for colour, shown in zip(light, dark, strict=True):
+        expected = in_dark_mode(mpl.colors.to_rgb(colour))
+        np.testing.assert_allclose(mpl.colors.to_rgb(shown), expected, atol=1 / 255)
 
 
 def test_a_canvas_is_styled_closed_and_shown_once(monkeypatch):

@@ -113,7 +113,8 @@ document.documentElement.classList.add("js");
     const [min, max] = [low, high].map((text) => Number(text.replaceAll(",", "")));
     const answer = box.querySelector(".answer"),
       truth = Number(answer.textContent.replaceAll(",", ""));
-    const step = 10 ** Math.floor(Math.log10((max - min) / 50));
+    const fine = 10 ** Math.floor(Math.log10((max - min) / 50)),
+      step = Number.isInteger(truth) && max - min >= 10 ? Math.max(1, fine) : fine;
     const digits = Math.max(0, -Math.floor(Math.log10(step))),
       said = (value) => `${value.toFixed(digits)} ${unit}`.trim();
     const question = range.closest("p"),

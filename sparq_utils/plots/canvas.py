@@ -13,7 +13,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 
 INK = "#505050"
 COLOURS = ("#0072b2", "#b84a00", "#007a58", "#a8457f", "#8a6100", "#5e35b1")
@@ -139,7 +139,8 @@ def log_ticks(axes: Axes) -> None:
     """Make the horizontal axis logarithmic; few decades get ticks between them."""
     axes.set_xscale("log")
     low, high = axes.get_xlim()
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+    few = MaxNLocator(5) if high < 8 * low else LogLocator(subs=(1, 2, 5))
+    axes.xaxis.set_major_locator(few if high < 100 * low else LogLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 

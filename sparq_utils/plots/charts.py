@@ -34,6 +34,7 @@ def lines(
     log: str = "",
     variants: Mapping[str, str] | None = None,
     ticks: Sequence | None = None,
+    guide: str = "",
 ) -> Figure:
     """Named lines, and levels dashed in ink, in one panel or in several above one another.
 
@@ -41,17 +42,21 @@ def lines(
     themselves, each is a panel and its key the title; a name keeps its colour and marker in all.
     Lines of few points get markers. `log` names the logarithmic axes: "x", "y" or "xy".
     `variants` gives a name the colour and marker of a network variant (:func:`look`). `ticks` name
-    the places 0, 1, ... of the horizontal axis.
+    the places 0, 1, ... of the horizontal axis. The line named `guide` leads the eye alone: dashed,
+    in ink.
     """
     panels = curves if isinstance(next(iter(curves.values())), Mapping) else {"": curves}
     size = (SIZE[0], SIZE[1] if len(panels) == 1 else 0.9 + 2.3 * len(panels))
     figure, drawn = plt.subplots(len(panels), sharex=True, squeeze=False, figsize=size)
     drawing = [n for panel in panels.values() for n, v in panel.items() if not np.isscalar(v)]
-    order = list(dict.fromkeys(drawing))
+    order = list(dict.fromkeys(name for name in drawing if name != guide))
     for axes, (title, panel) in zip(drawn[:, 0], panels.items(), strict=True):
         for name, values in panel.items():
             if np.isscalar(values):
                 axes.axhline(values, color=INK, linestyle="--", label=name)
+                continue
+            if name == guide:
+                axes.plot(*values, "--", color=INK, label=name)
                 continue
             few, nth = len(values[0]) <= 20, nth_look(order.index(name))
             own = look(variants[name]) if variants else nth
@@ -64,6 +69,8 @@ def lines(
         axes.minorticks_off()
         label_axes(axes, "", ylabel)
         axes.set_title(title)
+        if "x" not in log:
+            axes.locator_params(axis="x", nbins=6)
     if ticks is not None:
         axes.set_xticks(range(len(ticks)), [str(text) for text in ticks])
     drawn[-1, 0].set_xlabel(xlabel)
@@ -121,7 +128,8 @@ def raster(spikes: Mapping[str, np.ndarray]) -> Figure:
     figure, panels = plt.subplots(len(spikes), sharex=True, squeeze=False, figsize=size)
     for axes, (name, sent) in zip(panels[:, 0], spikes.items(), strict=True):
         when, who = np.nonzero(sent)
-        axes.plot(when + 1, who, "|", color=COLOURS[1], markersize=4, markeredgewidth=1.4)
+        height = min(5.0, 75 / np.shape(sent)[1])  # of a row, in points: ticks do not touch
+        axes.plot(when + 1, who, "|", color=COLOURS[1], markersize=height, markeredgewidth=1.4)
         axes.set(title=name, ylabel="neuron", ylim=(-1, np.shape(sent)[1]))
     panels[-1, 0].set_xlabel("timestep")
     panels[-1, 0].set_xlim(0.5, len(sent) + 0.5)

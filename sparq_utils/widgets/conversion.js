@@ -5,11 +5,11 @@ import { slider, group, announcer, table } from "./controls.js";
 import { frame, line } from "./plot.js";
 
 const CURVES = [
-  "var(--exit-0)",
-  "var(--exit-2)",
-  "var(--exit-1)",
-  "var(--exit-3)",
-  "var(--exit-4)",
+  "var(--line-0)",
+  "var(--line-1)",
+  "var(--line-2)",
+  "var(--line-3)",
+  "var(--line-4)",
 ];
 const DASHES = ["none", "7 4", "2 4", "10 3 2 3", "14 4"];
 

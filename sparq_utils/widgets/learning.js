@@ -92,7 +92,7 @@ async function build({ model, root }) {
     ),
     s("path", {
       class: "sq-curve",
-      stroke: "var(--exit-0)",
+      stroke: "var(--line-0)",
       d: line(episodes.map((episode, i) => [px(episode), py(rewards[i])])),
     }),
     now,
@@ -118,7 +118,7 @@ async function build({ model, root }) {
         strength = Math.round(100 * Math.sqrt(Math.abs(value) / strongest));
       say(cell, value > 0 ? "L" : value < 0 ? "c" : "\u00b7");
       cell.style.setProperty("--mix", `${Math.min(100, strength)}%`);
-      cell.style.setProperty("--hue", value > 0 ? "var(--exit-0)" : "var(--exit-1)");
+      cell.style.setProperty("--hue", value > 0 ? "var(--line-0)" : "var(--line-1)");
       set(
         cell,
         "title",

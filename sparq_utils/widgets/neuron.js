@@ -63,11 +63,11 @@ async function build({ model, root }) {
     top: 44,
     right: 26,
   });
-  const trace = s("path", { class: "sq-curve", stroke: "var(--exit-0)" }),
-    dots = s("path", { class: "sq-dots", stroke: "var(--exit-0)" });
+  const trace = s("path", { class: "sq-curve", stroke: "var(--line-0)" }),
+    dots = s("path", { class: "sq-dots", stroke: "var(--line-0)" });
   const limit = s("path", { class: "sq-dash" }),
     name = s("text", { class: "sq-name" }, "\u03b8"),
-    raster = s("path", { stroke: "var(--exit-2)", "stroke-width": 3 });
+    raster = s("path", { stroke: "var(--line-1)", "stroke-width": 3 });
   const heading = s("text", { x: 80, y: 12, class: "sq-name" }, "spikes");
   plot.marks.append(limit, name, trace, dots, raster, heading);
   const headline = tiles([
