@@ -86,6 +86,12 @@ def test_units_take_prefixes():
     assert "2\N{NO-BREAK SPACE}\N{MICRO SIGN}J" in labels
 
 
+def test_large_counts_take_prefixes_and_percents_none():
+    for count, said in ((3e6, "2\N{NO-BREAK SPACE}M"), (80, "20")):
+        axes = plots.stacked({"spikes": {"exit 1": count}}, "count").axes[0]
+        assert said in [text.get_text() for text in axes.get_xticklabels()]
+
+
 def test_a_variant_looks_the_same_everywhere():
     assert plots.look("qdsnn-0.6-0.7") == plots.look("qdsnn") != plots.look("qsnn")
     looks = [tuple(plots.look(v).values()) for v in ("ann", "dynamic-ann", "qann", "qdann-best",

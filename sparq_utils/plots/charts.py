@@ -183,7 +183,7 @@ def stacked(rows: Mapping[str, Mapping[str, float]], xlabel: str, *, unit: str =
         left = left + widths
     axes.invert_yaxis()
     label_axes(axes, xlabel, "")
-    if unit:
+    if unit or np.max(left) >= 1e4:
         prefixed(axes, unit)
     legend_below(figure, axes, columns=3)
     return figure
