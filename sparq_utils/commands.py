@@ -15,7 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-EXPERIMENTS = "mlp-mnist, lenet-mnist, alexnet-cifar10 or resnet20-cifar10."
+WHICH = "mlp-mnist, lenet-mnist, alexnet-cifar10 or resnet20-cifar10."
 
 
 @app.callback()
@@ -37,7 +37,7 @@ class ProfileName(StrEnum):
 
 @app.command()
 def run(
-    experiment: Annotated[str, typer.Argument(help=EXPERIMENTS)],
+    experiment: Annotated[str, typer.Argument(help=WHICH)],
     profile: Annotated[
         ProfileName,
         typer.Option(
@@ -147,7 +147,7 @@ def compare(
 
 @app.command()
 def deploy(
-    experiment: Annotated[str, typer.Argument(help=EXPERIMENTS)],
+    experiment: Annotated[str, typer.Argument(help=WHICH)],
     out: Annotated[Path, typer.Option(help="Folder to write NAME.c and NAME.h to.")],
     variant: Annotated[str, typer.Option(help="qdsnn, or qdann, its opponent.")] = "qdsnn",
     seed: Annotated[int, typer.Option(min=0, help="Which of the recorded networks.")] = 0,

@@ -14,7 +14,7 @@ from sparq_utils.networks.recording import record
 from sparq_utils.networks.recording_in_time import record_temporal
 from sparq_utils.networks.spiking import LIF
 from sparq_utils.traces.energy import energy
-from sparq_utils.traces.in_time import equal_accuracy, trade_off
+from sparq_utils.traces.in_time import equal_accuracy, threshold_curve
 from sparq_utils.traces.policies import Thresholds, outcome
 from sparq_utils.traces.sweeps import sweep_thresholds
 from sparq_utils.traces.trace import COUNTS, load_trace, save_trace
@@ -119,11 +119,11 @@ def test_bad_input_is_named():
 
 
 @pytest.mark.parametrize("exits", [1, 2, 3, 7])
-def test_the_trade_off_is_what_each_threshold_gives(exits):
+def test_the_threshold_curve_is_what_each_threshold_gives(exits):
     trace = make_trace(exits)
     cost = energy(trace).total
     grid = np.linspace(0, 1, 11)
-    curve = trade_off(trace, cost, grid)
+    curve = threshold_curve(trace, cost, grid)
     for row in curve.itertuples():
         leaving = Thresholds([row.threshold] * (exits - 1)).leaving(trace)
         assert row.accuracy == pytest.approx(outcome(trace, leaving).accuracy)
@@ -131,16 +131,16 @@ def test_the_trade_off_is_what_each_threshold_gives(exits):
         assert row.exit == pytest.approx(leaving.mean())
 
 
-def test_the_trade_off_tries_every_threshold_that_differs():
+def test_the_threshold_curve_tries_every_threshold_that_differs():
     trace = make_trace(2, 300)
-    curve = trade_off(trace, trace.synaptic_ops)
+    curve = threshold_curve(trace, trace.synaptic_ops)
     fine = sweep_thresholds(trace, grid=curve["threshold"].to_numpy())
     assert np.allclose(curve["accuracy"], fine.accuracy)
     assert np.allclose(curve["cost"], fine.cost)
     everywhere = sweep_thresholds(trace, steps=2001)
     assert curve["accuracy"].max() >= everywhere.accuracy.max() - 1e-12
     with pytest.raises(ValueError, match="rise strictly"):
-        trade_off(trace, trace.synaptic_ops, np.array([0.5, 0.5]))
+        threshold_curve(trace, trace.synaptic_ops, np.array([0.5, 0.5]))
 
 
 def test_equal_accuracy_takes_the_cheapest_threshold_that_suffices():
@@ -157,7 +157,7 @@ def test_equal_accuracy_takes_the_cheapest_threshold_that_suffices():
         assert row.synaptic_ops == pytest.approx(
             outcome(trace, leaving).mean_counts["synaptic_ops"]
         )
-        curve = trade_off(trace, joules)
+        curve = threshold_curve(trace, joules)
         assert row.energy_j == pytest.approx(curve["cost"][curve["accuracy"] >= row.wanted].min())
     hopeless = table[table["wanted"] == 1.0]
     assert hopeless["energy_j"].isna().all()

@@ -39,7 +39,7 @@ from sparq_utils.pipeline.variants import (
     new_network,
     recorder_of,
     variants,
-    weights_of,
+    weights_file,
 )
 from sparq_utils.results.files import DYNAMIC, SPLITS, results_dir
 from sparq_utils.results.manifest import CHECKPOINTS, CONVERSIONS, NOTES, Manifest, open_run
@@ -106,7 +106,7 @@ def run_seed(
     """
     splits = profile.take(splits)
     for variant in ("dynamic-ann", *INT8):  # weights are to be of this network, before all else
-        if (folder / weights_of(variant)).is_file():
+        if (folder / weights_file(variant)).is_file():
             network_of(variant, experiment, folder, profile.levels)
     recipe = {"levels": profile.levels, "ann": _plain(profile.ann), "qat": _plain(profile.qat)}
     described = describe(splits)

@@ -41,7 +41,7 @@ def variants(experiment: Experiment) -> list[str]:
     return [name for name in TRACES if name != "snn-rate" or experiment.data == "MNIST"]
 
 
-def weights_of(variant: str) -> str:
+def weights_file(variant: str) -> str:
     """The file of weights that a variant is made from."""
     variant = IN_TIME.get(variant, (variant,))[0]
     return {
@@ -57,7 +57,7 @@ def network_of(variant: str, experiment: Experiment, folder: Path, levels: int) 
 
     Raises as :func:`load_ann` does, for INT8 networks too.
     """
-    return made_of(load_trained(folder / weights_of(variant), experiment, levels), variant)
+    return made_of(load_trained(folder / weights_file(variant), experiment, levels), variant)
 
 
 def load_trained(path: Path, experiment: Experiment, levels: int) -> EarlyExitNetwork:

@@ -11,7 +11,7 @@ from sparq_utils.experiments import EXPERIMENTS, Experiment
 from sparq_utils.files import read_json
 from sparq_utils.networks.early_exit import EarlyExitNetwork
 from sparq_utils.pipeline.steps import describe
-from sparq_utils.pipeline.variants import load_trained, made_of, recorder_of, weights_of
+from sparq_utils.pipeline.variants import load_trained, made_of, recorder_of, weights_file
 from sparq_utils.results.files import results_dir
 from sparq_utils.results.manifest import (
     CONVERSIONS,
@@ -114,7 +114,7 @@ def _files(manifest: Manifest, what: str) -> Iterator[Finding]:
         yield Finding(what, True, f"{same} files are those of the manifest")
     if weights := [name for name in WEIGHTS if name in missing]:
         traces = [name for name in manifest.files if name.endswith(".npz")]
-        without = [name for name in traces if weights_of(_variant_of(name)) in weights]
+        without = [name for name in traces if weights_file(_variant_of(name)) in weights]
         yield Finding(
             what, None, f"{' and '.join(weights)}: known to be missing here, so {len(without)} of "
             f"{len(traces)} traces are not run again",
@@ -159,7 +159,7 @@ def rerun(
     traces = sorted(name for name in names if name.endswith(".npz"))
     for weights in WEIGHTS:
         path = manifest.folder / weights
-        made = [name for name in traces if weights_of(_variant_of(name)) == weights]
+        made = [name for name in traces if weights_file(_variant_of(name)) == weights]
         if not made or not path.is_file():
             continue
         try:
@@ -185,10 +185,10 @@ def _rerun(
     recorder = recorder_of(variant, network.timesteps)
     # rate coding draws by the batch
     count = recorder.keywords["batch_size"] if variant == "snn-rate" else SAMPLES
-    return agreement(recorded, recorder(network, images.take(count), seed=seed))
+    return _agrees(recorded, recorder(network, images.take(count), seed=seed))
 
 
-def agreement(recorded: ExitTrace, found: ExitTrace) -> tuple[bool, str]:
+def _agrees(recorded: ExitTrace, found: ExitTrace) -> tuple[bool, str]:
     """Whether a trace of the first images agrees with the recorded one, and how nearly.
 
     On another processor sums of floats are rounded in another order, and a few spikes differ.

@@ -123,8 +123,8 @@ class Row:
     ) -> dict[str, float]:
         """Modelled joules per image, by part: "synaptic", "lif", "memory"."""
         parts = [
-            energy(trace, constants, memory, convention).mean_j(leaves)
-            for trace, leaves in self.left
+            energy(trace, constants, memory, convention).mean_j(leaving)
+            for trace, leaving in self.left
         ]
         return {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
 
@@ -258,9 +258,9 @@ def _row(experiment: str, variant: str | Variant, over: Sequence[int], shelf: _S
         alone = shelf.alone(experiment, spec.trace, split, seed)
         traces.append(test)
         policies.append(spec.choose(Seen(validation, alone, np.random.default_rng(seed))))
-    leaves = (policy.leaving(test) for policy, test in zip(policies, traces, strict=True))
+    leaving = (policy.leaving(test) for policy, test in zip(policies, traces, strict=True))
     name = variant if isinstance(variant, str) else spec.label
-    return Row(experiment, name, tuple(traces), tuple(leaves), spec, tuple(policies))
+    return Row(experiment, name, tuple(traces), tuple(leaving), spec, tuple(policies))
 
 
 def collect() -> tuple[dict[tuple[str, str], Row], list[tuple[str, str]]]:

@@ -3,7 +3,7 @@ from .company import fit_company, in_company
 from .energy import EnergyConstants, MemoryModel, memory_bytes, power_w, sensitivity
 from .energy_models import ENERGY_MODELS
 from .hierarchy import Hierarchy
-from .in_time import equal_accuracy, temporal_variant, trade_off
+from .in_time import equal_accuracy, temporal_variant, threshold_curve
 from .microcontrollers import NRF52840, Microcontroller, cycles_between
 from .optimum import Objective, Optimum, exact_optimum, reward_bound
 from .policies import BIN_EDGES, LastExit, Oracle, Policy, Table, Thresholds, outcome
@@ -54,6 +54,6 @@ __all__ = [
     "spread_of_agents",
     "sweep_thresholds",
     "temporal_variant",
+    "threshold_curve",
     "thresholds_within",
-    "trade_off",
 ]

@@ -119,6 +119,16 @@ def terms_j(counts: Mapping[str, np.ndarray], price: EnergyConstants) -> dict[st
     return {name: counts[name] * getattr(price, name) for name in PRICED}
 
 
+def parts_j(counts: Mapping[str, np.ndarray], price: EnergyConstants) -> dict[str, np.ndarray]:
+    """Eq. 4-5, by part, in joules: "synaptic", "lif", "memory"."""
+    terms = terms_j(counts, price)
+    return {
+        "synaptic": terms["mac_j"] + terms["ac_j"],
+        "lif": terms["decay_j"] + terms["compare_j"],
+        "memory": terms["byte_j"],
+    }
+
+
 def energy(
     trace: ExitTrace,
     constants: EnergyConstants | str = "paper",
@@ -133,13 +143,10 @@ def energy(
     `byte_j`. Returns joules per image, [exits, samples] a part. Raises `ValueError` for an
     unknown name or convention.
     """
-    terms = terms_j(operations(trace, memory, convention), constants_for(trace, constants))
-    moved = terms["byte_j"] if hierarchy is None else hierarchy.memory_j(trace, memory)
-    return EnergyParts(
-        synaptic=terms["mac_j"] + terms["ac_j"],
-        lif=terms["decay_j"] + terms["compare_j"],
-        memory=moved,
-    )
+    parts = parts_j(operations(trace, memory, convention), constants_for(trace, constants))
+    if hierarchy is not None:
+        parts["memory"] = hierarchy.memory_j(trace, memory)
+    return EnergyParts(**parts)
 
 
 def priced_operations(

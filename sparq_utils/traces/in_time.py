@@ -33,7 +33,7 @@ def temporal_variant(variant: str, criterion: str = "confidence", order: str | N
     return variant + ORDERS[order] + CRITERIA[criterion]
 
 
-def trade_off(
+def threshold_curve(
     trace: ExitTrace, cost: np.ndarray, thresholds: np.ndarray | None = None
 ) -> pd.DataFrame:
     """Accuracy and mean cost when one threshold rules all exits, one row per threshold.
@@ -87,7 +87,7 @@ def equal_accuracy(
         chosen_on = trace if validation is None else validation.get(name)
         if chosen_on is None or chosen_on.exits != trace.exits:
             raise ValueError(f"'{name}' has no validation trace with {trace.exits} exits")
-        curve = trade_off(chosen_on, energy(chosen_on, constants, memory).total)
+        curve = threshold_curve(chosen_on, energy(chosen_on, constants, memory).total)
         joules = energy(trace, constants, memory).total
         rows += [_cheapest(name, wanted, curve, trace, joules) for wanted in accuracies]
     table = pd.DataFrame(rows)
@@ -107,8 +107,8 @@ def _cheapest(
         return row | dict.fromkeys(missing, float("nan"))
     threshold = float(enough.loc[enough["cost"].idxmin(), "threshold"])
     here = np.array([threshold])
-    by_energy = trade_off(trace, joules, here).iloc[0]
-    operations = trade_off(trace, trace.synaptic_ops, here).iloc[0]
+    by_energy = threshold_curve(trace, joules, here).iloc[0]
+    operations = threshold_curve(trace, trace.synaptic_ops, here).iloc[0]
     return row | {
         "threshold": threshold,
         "accuracy": float(by_energy["accuracy"]),

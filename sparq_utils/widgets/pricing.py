@@ -15,6 +15,7 @@ from sparq_utils.traces.energy import (
     MemoryModel,
     constants_for,
     operations,
+    parts_j,
 )
 from sparq_utils.traces.policies import check_leaving
 from sparq_utils.traces.trace import ExitTrace
@@ -107,12 +108,10 @@ def totals(counts: Mapping[str, np.ndarray], leaving: np.ndarray) -> dict[str, i
 
 def energy_parts_j(sums: Mapping[str, int], price: Mapping[str, float]) -> dict[str, float]:
     """Modelled joules per image out of totals (Eq. 4-5), as energyParts of energy.js adds them."""
-    samples, (macs, acs, updates, bits) = sums["samples"], (sums[name] for name in SUMMED)
-    return {
-        "synaptic": (macs * price["mac_j"] + acs * price["ac_j"]) / samples,
-        "lif": (updates * price["decay_j"] + updates * price["compare_j"]) / samples,
-        "memory": (bits / 8) * price["byte_j"] / samples,
-    }
+    macs, acs, updates, bits = (sums[name] for name in SUMMED)
+    counts = dict(zip(PRICED, (macs, acs, updates, updates, bits / 8), strict=True))
+    parts = parts_j(counts, EnergyConstants(**price))
+    return {name: joules / sums["samples"] for name, joules in parts.items()}
 
 
 def checked_points(points: Iterable[Mapping]) -> list[dict]:

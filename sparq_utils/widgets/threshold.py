@@ -47,9 +47,9 @@ CLASS_NAMES = {
 class ThresholdExplorer(Explorer):
     """Move the thresholds of early exits; see accuracy, energy and operations answer.
 
-    `traces` are dynamic variants by label ("LeNet-5, QDSNN"). `full` gives each label's full
-    network as a static trace (or leave it out: the last exit stands for it, side heads
-    included). `presets` are policies by label and name, or where they leave, int [samples].
+    `traces` are dynamic variants by label ("LeNet-5, QDSNN"). `full` gives the trace of each
+    label's full network, without side heads (or leave it out: the last exit stands for it, side
+    heads included). `presets` are policies by label and name, or where they leave, int [samples].
     `paper_points` by label: see :func:`~sparq_utils.widgets.pricing.paper_points`. `constants`,
     `memory` and `convention` price operations: see :mod:`sparq_utils.traces.energy`.
 
@@ -129,14 +129,14 @@ class ThresholdExplorer(Explorer):
         )
 
     def _full_network(
-        self, label: str, static: ExitTrace | None, memory: MemoryModel | str, convention: str
+        self, label: str, full: ExitTrace | None, memory: MemoryModel | str, convention: str
     ) -> dict:
-        """Totals of the full network: the static trace's, else those of the last exit."""
-        trace = static or self._traces[label]
-        counts = countable(static, memory, convention) if static else self._counts[label]
+        """Totals of the full network: its own trace's, else those of the last exit."""
+        trace = full or self._traces[label]
+        counts = countable(full, memory, convention) if full else self._counts[label]
         everybody = np.full(trace.samples, trace.exits - 1)
         return {
-            "own": static is not None,
+            "own": full is not None,
             "label": LABELS.get(trace.measured_on.variant, trace.measured_on.variant),
             "samples": trace.samples,
             "bits_per_weight": precision(trace),
