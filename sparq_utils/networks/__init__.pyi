@@ -1,17 +1,21 @@
+from .activations import ClipFloorShift
 from .agreement import Agreement, neuron_agreement
-from .architectures import NETWORKS, alexnet, exit_head, lenet5, mlp
-from .conversion import ClipFloorShift, convert, fold_batch_norm
+from .architectures import NETWORKS, alexnet, lenet5, mlp, resnet20
+from .conversion import convert, fold_batch_norm
 from .counting import LayerCounts, SpikeCounter, count_layers, macs_to_exits, static_counts
 from .early_exit import EarlyExitNetwork
 from .encoding import ENCODERS, Direct, Latency, Rate
+from .heads import exit_head
 from .inference import Answers, staged_inference
 from .int8 import export_int8, load_int8, save_int8
 from .integer import with_integer_synapses
 from .levels import LevelActivation
+from .normalization import Normalize
 from .pooling import AveragePool
 from .quantization import calibrate, quantize_aware, size_bytes, to_int8
 from .recording import record
 from .recording_in_time import record_temporal
+from .residual import IdentitySynapse, Residual
 from .spiking import LIF, fast_sigmoid, integrate, triangular
 from .training import Recipe, accuracy, joint_loss, train
 from .watching import layers_of, watch
@@ -27,11 +31,14 @@ __all__ = [
     "ClipFloorShift",
     "Direct",
     "EarlyExitNetwork",
+    "IdentitySynapse",
     "Latency",
     "LayerCounts",
     "LevelActivation",
+    "Normalize",
     "Rate",
     "Recipe",
+    "Residual",
     "SpikeCounter",
     "accuracy",
     "alexnet",
@@ -56,6 +63,7 @@ __all__ = [
     "quantize_aware",
     "record",
     "record_temporal",
+    "resnet20",
     "save_int8",
     "size_bytes",
     "staged_inference",

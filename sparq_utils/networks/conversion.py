@@ -14,42 +14,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from sparq_utils.networks.early_exit import EarlyExitNetwork, blocks_of
+from sparq_utils.networks.activations import ACTIVATIONS, ClipFloorShift
+from sparq_utils.networks.early_exit import EarlyExitNetwork
 from sparq_utils.networks.encoding import ENCODERS
-from sparq_utils.networks.levels import LevelActivation, level_of
+from sparq_utils.networks.levels import LevelActivation
+from sparq_utils.networks.normalization import Frame, Normalize, take_over
 from sparq_utils.networks.pooling import AveragePool
-from sparq_utils.networks.residual import IdentitySynapse, Residual
+from sparq_utils.networks.residual import IdentitySynapse, Residual, blocks_of
 from sparq_utils.networks.shapes import Shapes, shapes
 from sparq_utils.networks.spiking import LIF, check_timesteps
 
 Threshold = float | Literal["copy", "percentile", "clip-floor-shift", "auto"]
 
 
-class ClipFloorShift(nn.Module):
-    """Activation in `levels` steps up to a learned threshold (QCFS, Bu et al., ICLR 2022).
-
-    A network trained with it runs as integrate-and-fire neurons in T = `levels` timesteps with
-    little loss, because its activations already are the spike counts that T steps can express.
-    """
-
-    def __init__(self, levels: int = 4, threshold: float = 2.0) -> None:
-        super().__init__()
-        if levels < 1:
-            raise ValueError(f"levels is {levels}, expected at least 1")
-        self.levels = levels
-        self.threshold = nn.Parameter(torch.tensor(float(threshold)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Any shape to the same shape, values in {0, t/L, ..., t}."""
-        scale = self.threshold / self.levels
-        return level_of(x, scale, self.levels) * scale
-
-    def extra_repr(self) -> str:
-        """Levels and the threshold as it stands."""
-        return f"levels={self.levels}, threshold={self.threshold.item():.3f}"
-
-
-ACTIVATIONS = (nn.ReLU, nn.ReLU6, ClipFloorShift)
 SYNAPSES = (nn.Conv2d, nn.Linear)
 
 
@@ -80,7 +57,8 @@ def convert(
     threshold
         A number for all neurons, "copy" (1, the naive copy of weights), "percentile" (of each
         layer's activations on `images`), "clip-floor-shift" (the thresholds trained with
-        :class:`ClipFloorShift`), or "auto": the trained thresholds if there are any.
+        :class:`~sparq_utils.networks.activations.ClipFloorShift`), or "auto": the trained
+        thresholds if there are any.
     encoding
         "direct" (the image is a constant input current), "rate" or "latency" (spike trains).
     neurons, levels
@@ -138,13 +116,17 @@ def _check_neurons(
 
 
 def fold_batch_norm(network: EarlyExitNetwork) -> EarlyExitNetwork:
-    """An evaluation copy with batch norm folded into synapses, dropout gone, pooling fixed."""
+    """An evaluation copy with batch norm folded into synapses, dropout gone, pooling fixed.
+
+    The first synapse takes over an input normalisation
+    (:class:`~sparq_utils.networks.normalization.Normalize`). Raises `ValueError` where it cannot.
+    """
     folded = deepcopy(network).eval()
     known = shapes(folded)
     for _, _, part in folded.parts():
         if not isinstance(part, nn.Sequential):
             raise ValueError(f"a {type(part).__name__} cannot be taken apart: use nn.Sequential")
-        flat = _folded(part, known)
+        flat = _without_normalization(_folded(part, known))
         while len(part):
             del part[-1]
         part.extend(flat)
@@ -168,6 +150,22 @@ def _folded(part: nn.Sequential, known: Shapes) -> list[nn.Module]:
         elif not isinstance(layer, (nn.Dropout, nn.Identity)):
             flat.append(layer)
     return flat
+
+
+def _without_normalization(layers: list[nn.Module]) -> list[nn.Module]:
+    """The same layers, with a normalisation of the input taken over by the first synapse."""
+    if not any(isinstance(layer, Normalize) for layer in layers):
+        return layers
+    normalize, *rest = layers
+    flatten = [rest.pop(0)] if rest and isinstance(rest[0], nn.Flatten) else []
+    kind = nn.Linear if flatten else nn.Conv2d
+    if not isinstance(normalize, Normalize) or not rest or not isinstance(rest[0], kind):
+        names = ", ".join(type(layer).__name__ for layer in layers[:3])
+        raise ValueError(
+            f"{names}, ...: a normalisation stands first, followed by a convolution, or by Flatten "
+            "and a linear layer, which takes it over"
+        )
+    return [*flatten, *take_over(normalize, rest[0]), *rest[1:]]
 
 
 def _fixed_pool(layer: nn.AdaptiveAvgPool2d, shape: torch.Size) -> list[nn.Module]:
@@ -273,6 +271,12 @@ def _to_neurons(
                 )
             part[position] = neuron(thresholds[layer], arriving.constant)
             arriving = _Arriving(thresholds[layer], constant=False, spikes=True)
+        elif isinstance(layer, Frame):
+            if not arriving.constant:
+                raise ValueError(
+                    "a normalised image needs a border of its mean, which is no spike: use direct "
+                    "coding, or train without normalisation"
+                )
         elif not isinstance(layer, (nn.AvgPool2d, nn.Flatten)):
             advice = "; use average pooling" if isinstance(layer, nn.MaxPool2d) else ""
             raise ValueError(f"{type(layer).__name__} has no spiking counterpart here{advice}")

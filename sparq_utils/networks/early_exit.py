@@ -4,12 +4,13 @@ An :class:`EarlyExitNetwork` with ReLU-like activations is an ANN, with LIF neur
 INT8 synapses a quantised SNN; with one head it is a plain network, with several a dynamic one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from sparq_utils.networks.residual import Residual
+from sparq_utils.networks.from_torch import take_apart
+from sparq_utils.networks.residual import Residual, blocks_of
 
 PIECE_BYTES = 16 * 2**20
 """The most that one layer's output, over all timesteps, may take while no gradients are kept.
@@ -45,6 +46,51 @@ class EarlyExitNetwork(nn.Module):
         self.name = name
         self.timesteps = 1
         self._image_bytes: dict[tuple, int] = {}  # the largest output of one image, see pieces()
+
+    @classmethod
+    def from_torch(
+        cls,
+        model: nn.Module,
+        cut_at: Sequence[str],
+        input_shape: Sequence[int],
+        head: Callable[[Sequence[int], int], nn.Module] | None = None,
+        activation: Callable[[], nn.Module] | None = None,
+        max_pool: str = "refuse",
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        name: str | None = None,
+    ) -> "EarlyExitNetwork":
+        """A copy of a model written for PyTorch, with exits after the modules named in `cut_at`.
+
+        The model is a chain of convolutions, linear layers, batch norm, ReLU or ReLU6, average
+        pooling and residual blocks, such as torchvision's resnet18 (cut at "layer1", "layer2"),
+        mobilenet_v2 or vgg11_bn; its last layer is linear. Its weights are copied; the heads of
+        the early exits are new and want training.
+
+        Parameters
+        ----------
+        head
+            Makes an exit's head from the features' shape without the batch and the number of
+            classes; None: :func:`~sparq_utils.networks.from_torch.default_head`.
+        activation
+            Makes what replaces every ReLU and ReLU6, such as
+            :class:`~sparq_utils.networks.activations.ClipFloorShift` for few timesteps; None
+            leaves them.
+        max_pool
+            "refuse", or "average": average pooling in its place, with a warning, since what a
+            trained model says changes.
+        mean, std
+            Of each input channel, if the model takes normalised images; the network then takes
+            pixels as they are, and conversion lets the first synapse do it.
+
+        Raises
+        ------
+        ValueError
+            Naming the layer, for what has no spiking counterpart; for a model that is no such
+            chain, a module in `cut_at` that is not there or amid a block, or another input shape.
+        """
+        parts = take_apart(model, cut_at, input_shape, head, activation, max_pool, mean, std)
+        return cls(*parts, input_shape, name or type(model).__name__.lower())
 
     @property
     def exits(self) -> int:
@@ -151,15 +197,6 @@ class EarlyExitNetwork(nn.Module):
             yield "head", index, head
 
 
-def blocks_of(module: nn.Module) -> Iterator[nn.Module]:
-    """The layers and whole residual blocks of nested `nn.Sequential`s, in order of evaluation."""
-    if isinstance(module, nn.Sequential):
-        for child in module:
-            yield from blocks_of(child)
-    else:
-        yield module
-
-
 def layers_of(module: nn.Module) -> Iterator[nn.Module]:
     """The layers of nested `nn.Sequential`s and residual blocks, in order of evaluation.
 
@@ -171,14 +208,6 @@ def layers_of(module: nn.Module) -> Iterator[nn.Module]:
             yield from layers_of(block.shortcut)
         else:
             yield block
-
-
-def swap_layers(network: nn.Module, swapped: Mapping[nn.Module, nn.Module]) -> None:
-    """Put other layers in the places of these, wherever they stand, in place."""
-    for container in [m for m in network.modules() if isinstance(m, nn.Sequential)]:
-        for position, layer in enumerate(container):
-            if layer in swapped:
-                container[position] = swapped[layer]
 
 
 def _run_unseen(module: nn.Module, features: Tensor, sizes: list[int]) -> Tensor:

@@ -12,13 +12,14 @@ from torch import nn
 from torch.ao.nn import quantized as nnq
 
 from sparq_utils.files import write_whole
-from sparq_utils.networks.early_exit import EarlyExitNetwork, blocks_of
+from sparq_utils.networks.early_exit import EarlyExitNetwork
 from sparq_utils.networks.encoding import ENCODERS, coding_of
 from sparq_utils.networks.levels import LevelActivation
+from sparq_utils.networks.normalization import Frame
 from sparq_utils.networks.pooling import AveragePool, pair
 from sparq_utils.networks.quantization import quietly
 from sparq_utils.networks.quantized_synapse import QuantizedSynapse
-from sparq_utils.networks.residual import IdentitySynapse, Residual
+from sparq_utils.networks.residual import IdentitySynapse, Residual, blocks_of
 from sparq_utils.networks.spiking import LIF, check_timesteps
 
 LARGEST_INPUT = 2**24
@@ -29,9 +30,10 @@ def export_int8(network: EarlyExitNetwork) -> dict:
     """An INT8 network as plain data: `name`, `input_shape`, `timesteps`, `encoding`, `layers`.
 
     Each layer is a dict with `part` ("stage0", "head0", ...), `kind` ("conv", "linear",
-    "identity", "lif", "levels", "avgpool", "flatten") and what its arithmetic needs; weights int8,
-    biases float32. A residual block is a "branch", the layers of its branch, a "shortcut" (go on
-    from what arrived at "branch"), the layers of its shortcut, and an "add" of the two.
+    "identity", "lif", "levels", "avgpool", "flatten", "frame" around an image) and what its
+    arithmetic needs; weights int8, biases float32. A residual block is a "branch", the layers of
+    its branch, a "shortcut" (go on from what arrived at "branch"), the layers of its shortcut, and
+    an "add" of the two.
 
     Raises `ValueError` if the network is not one that :func:`to_int8` made.
     """
@@ -103,6 +105,8 @@ def _export_layer(layer: nn.Module) -> dict:
         return {"kind": "avgpool", "kernel": list(kernel)}
     if isinstance(layer, nn.Flatten):
         return {"kind": "flatten"}
+    if isinstance(layer, Frame):
+        return {"kind": "frame", "values": layer.values.tolist(), "border": list(layer.border)}
     raise ValueError(f"a {type(layer).__name__} is no layer of an INT8 network: use to_int8()")
 
 
@@ -223,6 +227,8 @@ def _build_layer(layer: dict, timesteps: int) -> nn.Module:
         return AveragePool(tuple(layer["kernel"]))
     if layer["kind"] == "flatten":
         return nn.Flatten()
+    if layer["kind"] == "frame":
+        return Frame(layer["values"], layer["border"])
     weight = torch._make_per_tensor_quantized_tensor(layer["weight"], layer["weight_scale"], 0)
     if layer["kind"] == "conv":
         outputs, inputs, *kernel = weight.shape

@@ -12,7 +12,8 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from sparq_utils.networks.early_exit import EarlyExitNetwork, swap_layers
+from sparq_utils.networks.early_exit import EarlyExitNetwork
+from sparq_utils.networks.residual import swap_layers
 from sparq_utils.networks.wiring import Synapse, synapses
 
 LIMBS = 3

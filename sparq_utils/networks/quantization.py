@@ -17,8 +17,9 @@ from torch.ao import quantization as ao
 from torch.ao.nn import quantized as nnq
 
 from sparq_utils.networks.conversion import SYNAPSES
-from sparq_utils.networks.early_exit import EarlyExitNetwork, swap_layers
+from sparq_utils.networks.early_exit import EarlyExitNetwork
 from sparq_utils.networks.quantized_synapse import QuantizedSynapse
+from sparq_utils.networks.residual import swap_layers
 from sparq_utils.networks.wiring import synapses
 
 

@@ -1,5 +1,9 @@
-"""Two ways through a block, added: what makes deep networks trainable (He et al., 2016)."""
+"""Two ways through a block, added: what makes deep networks trainable (He et al., 2016).
 
+And how to walk through the layers of networks that have such blocks.
+"""
+
+from collections.abc import Iterator, Mapping
 from math import inf
 
 from torch import Tensor, nn
@@ -60,3 +64,20 @@ def _to_currents(way: nn.Sequential) -> nn.Sequential:
     while isinstance(last, nn.Sequential) and len(last):
         last = last[-1]
     return way if isinstance(last, GIVE_CURRENTS) else nn.Sequential(*way, IdentitySynapse())
+
+
+def blocks_of(module: nn.Module) -> Iterator[nn.Module]:
+    """The layers and whole residual blocks of nested `nn.Sequential`s, in order of evaluation."""
+    if isinstance(module, nn.Sequential):
+        for child in module:
+            yield from blocks_of(child)
+    else:
+        yield module
+
+
+def swap_layers(network: nn.Module, swapped: Mapping[nn.Module, nn.Module]) -> None:
+    """Put other layers in the places of these, wherever they stand, in place."""
+    for container in [m for m in network.modules() if isinstance(m, nn.Sequential)]:
+        for position, layer in enumerate(container):
+            if layer in swapped:
+                container[position] = swapped[layer]

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d
 
 from sparq_utils.networks.conversion import ACTIVATIONS, SYNAPSES
-from sparq_utils.networks.early_exit import EarlyExitNetwork, blocks_of, layers_of
+from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
 from sparq_utils.networks.levels import LevelActivation
 from sparq_utils.networks.pooling import pooling_area
 from sparq_utils.networks.quantized_synapse import QuantizedSynapse
-from sparq_utils.networks.residual import IdentitySynapse, Residual
+from sparq_utils.networks.residual import IdentitySynapse, Residual, blocks_of
 from sparq_utils.networks.shapes import Shapes
 from sparq_utils.networks.spiking import LIF
 
