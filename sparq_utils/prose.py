@@ -103,9 +103,11 @@ def table(
 def _listed(rows: object, head: str, columns: Sequence[str]) -> list[Mapping[str, object]]:
     """Rows of any kind that :func:`table` takes, as mappings whose first column heads them."""
     if hasattr(rows, "iterrows"):
+        named = head or str(rows.index.names[-1])
+        shown = rows.replace("\N{EN DASH}", "")  # a cell with nothing to show
         inner = ((index[-1] if isinstance(index, tuple) else index, row)
-                 for index, row in rows.iterrows())  # fmt: skip
-        return [{head or str(rows.index.names[-1]): name} | dict(row) for name, row in inner]
+                 for index, row in shown.iterrows())  # fmt: skip
+        return [{named: name} | dict(row) for name, row in inner]
     if not isinstance(rows, Mapping):
         return list(rows)
     return [

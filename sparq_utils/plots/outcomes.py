@@ -155,7 +155,7 @@ def learning_curves(
             low, high = values.min(axis=0), values.max(axis=0)
             axes.fill_between(steps, low, high, color=nth_look(i)["color"], alpha=0.2, linewidth=0)
     label_axes(axes, xlabel, ylabel)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     if log:
         log_heights(axes)
     legend_below(whole, axes)

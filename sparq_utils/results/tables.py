@@ -13,7 +13,7 @@ import pandas as pd
 
 from sparq_utils.paper import printed as paper
 from sparq_utils.prose import engineering
-from sparq_utils.results.files import BEYOND, EXPERIMENTS
+from sparq_utils.results.files import BEYOND, EXPERIMENTS, TITLES
 from sparq_utils.results.rows import Row
 from sparq_utils.results.variants import LABELS, ROWS
 from sparq_utils.traces.energy import EnergyConstants, MemoryModel
@@ -33,9 +33,9 @@ Found = Mapping[tuple[str, str], Row]
 
 def network_label(found: Found, experiment: str) -> str:
     """An experiment's network and the data its rows were tested on."""
-    network, data = (paper.EXPERIMENTS | BEYOND)[experiment]
+    _, data = (paper.EXPERIMENTS | BEYOND)[experiment]
     names = {row.data for (name, _), row in found.items() if name == experiment}
-    return f"{network}, {' and '.join(sorted(names)) or data}"
+    return f"{TITLES[experiment]}, {' and '.join(sorted(names)) or data}"
 
 
 def table_1(found: Found) -> pd.DataFrame:

@@ -129,9 +129,8 @@ def test_thresholds_move_by_mouse_and_keyboard(page, static_page):
     widget.thresholds = [float(first.input_value()), 1.0]
     assert widget.thresholds[0] < 0.4
     assert shown(explorer) == expected(widget)
-    spoken = page.get_by_role("status")
-    spoken.filter(has_text="Accuracy").wait_for(state="attached")
-    assert f"{100 * widget.point['accuracy']:.1f} %" in spoken.text_content()
+    said = f"Accuracy {100 * widget.point['accuracy']:.1f} %"  # once the slider rests
+    page.get_by_role("status").filter(has_text=said).wait_for(state="attached")
     assert page.problems == []
 
 
