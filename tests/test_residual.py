@@ -3,6 +3,7 @@
 from copy import deepcopy
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,7 +13,8 @@ from small import branched, patterns, pictures
 from torch import nn
 
 from sparq_utils import reference
-from sparq_utils.deploy.graph import to_graph
+from sparq_utils.deploy.c_code import c_file
+from sparq_utils.deploy.graph import to_graph, to_onnx
 from sparq_utils.deploy.snntorch_twin import to_snntorch
 from sparq_utils.networks.agreement import neuron_agreement
 from sparq_utils.networks.conversion import ClipFloorShift, convert, fold_batch_norm
@@ -312,3 +314,17 @@ def test_levels_and_spikes_agree_on_a_single_block():
     agreement = neuron_agreement(convert(ann, timesteps=4), levelled, images)
     assert agreement.activations["stage0.1"] > 0.999
     assert all(fraction > 0.5 for fraction in agreement.activations.values())
+
+
+@torch.no_grad()
+def test_onnx_runtime_says_the_same(tmp_path):
+    network, images = spiking()
+    to_onnx(network, tmp_path / "branched.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "branched.onnx")
+    (logits,) = session.run(None, {"images": images.numpy()})
+    np.testing.assert_allclose(logits, network(images).numpy(), atol=1e-5)
+
+
+def test_the_c_file_names_what_it_has_no_code_for():
+    with pytest.raises(ValueError, match="stage0_branch2: the C file knows no layer of kind"):
+        c_file(int8(timesteps=4))
