@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from sparq_utils import data
 from sparq_utils.experiments import EXPERIMENTS, Profile, find
@@ -311,6 +311,17 @@ def test_results_are_compared_row_by_row(recorded, tmp_path):
     changed = [str(one) for one in compare(new) if not str(one).endswith("equal")]
     assert changed[0] == "mlp-mnist, ann: not made again"
     assert len(changed) == 2 and changed[1].startswith("mlp-mnist, snn, seeds 0: operations +")
+    first = {name: count[:, :5] for name, count in trace.counts.items()}
+    few = replace(
+        trace,
+        confidence=trace.confidence[:, :5],
+        prediction=trace.prediction[:, :5],
+        labels=trace.labels[:5],
+        counts=first,
+    )
+    save_trace(few, path)
+    (told,) = (str(one) for one in compare(new) if one.variant == "snn")
+    assert "snn, seeds 0, on other images (5 of made up, not 6 of made up): " in told
     with pytest.raises(ResultsError, match="no row in common"):
         compare(tmp_path / "nowhere")
 
@@ -413,6 +424,18 @@ def test_what_does_not_exist_is_refused_before_anything_is_loaded(arguments, tol
 
 def test_traces_name_the_networks_of_the_experiments():
     assert {name: one.network for name, one in EXPERIMENTS.items()} == NETWORKS
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [("weight", float("nan"), "weights that are not finite"), ("threshold", 0, "a threshold of 0")],
+)
+def test_weights_that_no_training_gives_are_named(finished, tmp_path, name, value, told):
+    tensors = load_file(finished / "ann.safetensors")
+    tensors[next(key for key in tensors if key.endswith(name))].fill_(value)
+    save_file(tensors, tmp_path / "ann.safetensors")
+    with pytest.raises(ExperimentError, match=rf"ann\.safetensors holds {told}"):
+        load_ann(tmp_path / "ann.safetensors", MLP, TINY.levels)
 
 
 def test_missing_weights_say_what_makes_them(tmp_path):

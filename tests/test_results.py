@@ -256,6 +256,19 @@ def test_one_missing_file_is_named(recorded):
         measured.as_dicts()
 
 
+def test_a_folder_that_may_not_be_read_is_not_taken_for_an_empty_one(recorded, monkeypatch):
+    listing = Path.iterdir  # whoever runs the tests may read everything
+
+    def refused(folder):
+        if folder.name == "lenet-mnist":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listing(folder)
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(PermissionError, match="lenet-mnist"):
+        measured.as_dicts()
+
+
 def test_a_seed_without_its_test_trace_is_not_left_out_in_silence(recorded):
     results.trace_path("lenet-mnist", "qdsnn", "test", 1).unlink()
     with pytest.raises(ResultsError, match=r"seed-1.qdsnn-test\.npz"):

@@ -117,6 +117,8 @@ def load_ann(path: str | Path, experiment: Experiment, levels: int) -> EarlyExit
         ) from error
     if not all(torch.isfinite(tensor).all() for tensor in network.state_dict().values()):
         raise ExperimentError(f"{path} holds weights that are not finite; move it away")
+    if not all(m.threshold for m in network.modules() if isinstance(m, ClipFloorShift)):
+        raise ExperimentError(f"{path} holds a threshold of 0; move it away")
     return network.eval()
 
 

@@ -12,7 +12,7 @@ from sparq_utils.files import read_json
 from sparq_utils.networks.early_exit import EarlyExitNetwork
 from sparq_utils.pipeline.steps import describe
 from sparq_utils.pipeline.variants import load_trained, made_of, recorder_of, weights_file
-from sparq_utils.results.files import results_dir
+from sparq_utils.results.files import results_dir, seed_folders
 from sparq_utils.results.manifest import (
     CONVERSIONS,
     MANIFEST,
@@ -46,7 +46,7 @@ def verify(root: str | Path | None = None) -> Iterator[Finding]:
     `ResultsError` if nothing is recorded.
     """
     root = Path(root) if root else results_dir()
-    folders = seed_folders(root)
+    folders = _folders(root)
     if not folders:
         raise ResultsError(f"no results in {root}; 'python -m sparq_utils run' records them")
     splits: dict[str, data.Splits | data.DataError] = {}
@@ -70,14 +70,14 @@ def verify(root: str | Path | None = None) -> Iterator[Finding]:
             yield from _traces(manifest, experiment, found, what)
 
 
-def seed_folders(root: Path) -> list[Path]:
+def _folders(root: Path) -> list[Path]:
     """Every experiment's folders of seeds, in order."""
-    return sorted(f for name in EXPERIMENTS for f in (root / name).glob("seed-*") if f.is_dir())
+    return [folder for name in sorted(EXPERIMENTS) for folder in seed_folders(root / name)]
 
 
 def unbound() -> list[Path]:
     """The recorded seeds' folders that have no manifest."""
-    return [folder for folder in seed_folders(results_dir()) if read_manifest(folder) is None]
+    return [folder for folder in _folders(results_dir()) if read_manifest(folder) is None]
 
 
 def _experiment(folder: Path) -> Experiment:

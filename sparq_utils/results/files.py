@@ -96,19 +96,28 @@ def check_bound(path: Path) -> None:
 def seeds(experiment: str) -> list[int]:
     """The recorded seeds of an experiment, rising; raises :class:`NotRecordedError` if none."""
     folder = trace_path(experiment, "ann").parent.parent
-    # listing, where glob() would take a folder that may not be read for an empty one
-    listed = folder.iterdir() if folder.is_dir() else ()
-    names = (path.name for path in listed if path.name.startswith("seed-") and path.is_dir())
-    numbers = (name.removeprefix("seed-") for name in names)
+    numbers = (path.name.removeprefix("seed-") for path in seed_folders(folder))
     found = sorted(int(number) for number in numbers if number.isdecimal())
     if not found:
         raise NotRecordedError(f"no results in {folder}; {how_to_record(experiment)}")
     return found
 
 
+def seed_folders(experiment: Path) -> list[Path]:
+    """The folders of seeds in an experiment's folder, there or not."""
+    # listing, where glob() would take a folder that may not be read for an empty one
+    listed = experiment.iterdir() if experiment.is_dir() else ()
+    return sorted(path for path in listed if path.name.startswith("seed-") and path.is_dir())
+
+
 def recorded() -> list[str]:
     """The experiments of which there are results."""
-    return [name for name in EXPERIMENTS if any((results_dir() / name).glob("seed-*/*.npz"))]
+    seeds_of = {name: seed_folders(results_dir() / name) for name in EXPERIMENTS}
+    return [
+        name
+        for name, folders in seeds_of.items()
+        if any(path.suffix == ".npz" for folder in folders for path in folder.iterdir())
+    ]
 
 
 def load(experiment: str, variant: str, split: str = "test", seed: int = 0) -> ExitTrace:
