@@ -32,6 +32,7 @@ from sparq_utils.traces.memory import (
 from sparq_utils.traces.prices import HOROWITZ_FP32, HOROWITZ_INT16_STATE, constants_for
 from sparq_utils.traces.rivals import break_even, spike_rate, without_spikes
 from sparq_utils.traces.trace import TraceError, load_trace, save_trace
+from sparq_utils.traces.yan import Yan
 
 
 def with_counts(encoding="direct", weight_bits=8, timesteps=4, levels=None, **counts):
@@ -286,3 +287,38 @@ def test_memory_models_say_what_they_leave_out():
     assert MEMORY_MODELS["step-by-step"] == MemoryModel()
     for name, model in (MEMORY_MODELS | COMPLETED_MODELS).items():
         assert model.name == name and memory_model(name) is model
+
+
+@pytest.mark.parametrize(
+    ("timesteps", "weight_bits", "published"),
+    [(5, 4, 0.057), (2, 4, 0.104), (2, 8, 0.123), (3, 8, 0.082)],
+)
+def test_yans_break_even_is_the_published_one(timesteps, weight_bits, published):
+    """A layer of fan-in 4096, typical neuromorphic hardware; only the first one set the price."""
+    connections, neurons = 4096 * 4096, 4096
+    fired = int(neurons * timesteps * published)
+    ours = with_counts(
+        weight_bits=weight_bits, timesteps=timesteps, acs=fired * 4096, spikes=fired,
+        lif_updates=neurons * timesteps,
+    )  # fmt: skip
+    theirs = with_counts("analog", weight_bits, 1, levels=timesteps, macs=connections)
+    nonzero = 2 * timesteps * published / (1 + timesteps)  # of the average case that it considers
+    leave = np.zeros(1, dtype=np.int64)
+    found = break_even(Yan(zeros=1 - nonzero), [(ours, leave)], [(theirs, leave)])
+    assert found.break_even == pytest.approx(published, rel=0.025)
+    assert abs(found.ratio - 1) < 0.025
+
+
+def test_yan_by_hand():
+    trace = with_counts(macs=10, acs=100, spikes=5, lif_updates=8, timesteps=4)
+    parts = Yan(hops=2, zeros=0.25).parts(trace)
+    accumulate, weight = 0.05448e-12, 8 * 0.0367e-12
+    assert parts.synaptic[0, 0] == pytest.approx((100 + 10 * 3 * 0.75) * accumulate)
+    assert parts.lif[0, 0] == pytest.approx((8 + 5) * accumulate)
+    moved = 2 * (100 * 3.0e-12 + 10 * 3 * 0.25e-12)  # five levels take three bits
+    assert parts.memory[0, 0] == pytest.approx(moved + 110 * weight)
+    theirs = Yan(zeros=1).parts(opponent(macs=10))
+    assert theirs.total[0, 0] == pytest.approx(10 * (3 * 0.25e-12 + weight))
+    for wrong in ({"hops": -1}, {"zeros": 1.5}, {"hops": float("nan")}):
+        with pytest.raises(ValueError, match="no such chip"):
+            Yan(**wrong)

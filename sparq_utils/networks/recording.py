@@ -6,7 +6,6 @@ from importlib.metadata import version as installed_version
 import numpy as np
 import torch
 from torch import Tensor
-from torch.ao.nn import quantized as nnq
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
@@ -16,6 +15,7 @@ from sparq_utils.networks.counting import SpikeCounter
 from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
 from sparq_utils.networks.encoding import Rate, coding_of
 from sparq_utils.networks.levels import LevelActivation
+from sparq_utils.networks.quantization import is_int8
 from sparq_utils.networks.quantized_synapse import QuantizedSynapse
 from sparq_utils.networks.shapes import device_of
 from sparq_utils.traces.trace import CLASS_DTYPES, ExitTrace, MeasuredOn
@@ -68,11 +68,7 @@ def record(
 def _kept(network: EarlyExitNetwork, logits: Tensor) -> dict[str, np.ndarray]:
     """Logits [exits, N, classes] as a trace keeps them: whole numbers where heads are INT8."""
     heads = [list(layers_of(head))[-1] for head in network.heads]
-    whole = all(
-        isinstance(head, QuantizedSynapse) and isinstance(head.synapse, (nnq.Linear, nnq.Conv2d))
-        for head in heads
-    )
-    if not whole or network.timesteps > MOST_STEPS:
+    if not all(map(is_int8, heads)) or network.timesteps > MOST_STEPS:
         return {"logits": logits.numpy()}
     # each step's logit is (q - zero_point) * scale, the answer their mean over the steps
     scale = np.array([head.synapse.scale for head in heads], np.float64) / network.timesteps

@@ -32,7 +32,9 @@ BEYOND = {"resnet20-cifar10": ("ResNet-20", "CIFAR-10")}
 """Network and data of the experiments that the paper does not have."""
 
 SPLITS = ("validation", "test")
-TRACES = ("ann", "dynamic-ann", "snn", "snn-rate", "qsnn", "qdsnn", "qann", "qdann")
+TRACES = (
+    *("ann", "dynamic-ann", "snn", "snn-rate", "qsnn", "qdsnn", "qdsnn-sparse", "qann", "qdann"),
+)
 """The variants that are recorded for every seed."""
 
 IN_TIME = (("qsnn", "confidence", None), ("qsnn", "gap", None), ("qdsnn", "confidence", "stage"))
@@ -42,7 +44,7 @@ of which variant, what decides, in which order it runs."""
 TEMPORAL = tuple(starmap(temporal_variant, IN_TIME))
 """The names under which that is recorded."""
 
-DYNAMIC = ("dynamic-ann", "qdsnn", "qdann", *TEMPORAL)
+DYNAMIC = ("dynamic-ann", "qdsnn", "qdsnn-sparse", "qdann", *TEMPORAL)
 """Those with several exits, recorded on validation images too."""
 
 
