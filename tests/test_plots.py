@@ -94,8 +94,8 @@ def test_large_counts_take_prefixes_and_percents_none():
 
 def test_a_variant_looks_the_same_everywhere():
     assert plots.look("qdsnn-0.6-0.7") == plots.look("qdsnn") != plots.look("qsnn")
-    looks = [tuple(plots.look(v).values()) for v in ("ann", "dynamic-ann", "qann", "qdann-best",
-                                                     "snn", "qsnn", "qdsnn")]  # fmt: skip
+    ours = ("ann", "dynamic-ann", "qann", "qdann-best", "snn", "qsnn", "qdsnn", "qdsnn-sparse")
+    looks = [tuple(plots.look(variant).values()) for variant in ours]
     assert len(set(looks)) == len(looks)
     with pytest.raises(ValueError, match="'cnn' is no variant"):
         plots.look("cnn")
