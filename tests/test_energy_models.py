@@ -16,6 +16,7 @@ from sparq_utils.networks.conversion import ClipFloorShift, convert
 from sparq_utils.networks.counting import count_layers
 from sparq_utils.networks.quantization import calibrate, quantize_aware, to_int8
 from sparq_utils.networks.recording import record
+from sparq_utils.networks.shapes import shapes
 from sparq_utils.networks.spiking import LIF
 from sparq_utils.networks.wiring import named_layers
 from sparq_utils.traces.energy import EnergyConstants, energy, memory_bytes
@@ -31,7 +32,7 @@ from sparq_utils.traces.memory import (
 )
 from sparq_utils.traces.prices import HOROWITZ_FP32, HOROWITZ_INT16_STATE, constants_for
 from sparq_utils.traces.rivals import break_even, spike_rate, without_spikes
-from sparq_utils.traces.trace import TraceError, load_trace, save_trace
+from sparq_utils.traces.trace import CAUSED_BY_SPIKES, TraceError, load_trace, save_trace
 from sparq_utils.traces.yan import Yan
 
 
@@ -180,20 +181,49 @@ def access_j(bits):
 
 def test_lemaire_by_hand():
     # two inputs drive three neurons: 6 weights, 3 biases; two spikes arrive, one leaves, T = 4
-    spiking = with_counts(acs=6, spikes=3, lif_updates=12, neurons=3, weights=9)
-    weight, potential, spike = access_j(9 * 8), access_j(3 * 16), access_j(3)
+    held = {
+        "mac_weights": 3 * 9,
+        "ac_weights": 6 * 9,
+        "update_neurons": 12 * 3,
+        "ac_neurons": 6 * 3,
+    }
+    spiking = with_counts(acs=6, spikes=3, lif_updates=12, neurons=3, weights=9, **held)
+    weight, potential, spike = access_j(9 * 8), access_j(3 * 16), access_j(0)
     parts = Lemaire().parts(spiking)
     assert parts.synaptic[0, 0] == pytest.approx(6 * 0.1e-12 + 6 * 0.1e-12 + 3 * 2 * 3.2e-12)
     assert parts.lif[0, 0] == pytest.approx((12 + 3) * 0.1e-12)  # biases at each step, resets
     expected = (6 + 3) * weight + 2 * 3 * spike + 2 * (6 + 12) * potential
     assert parts.memory[0, 0] == pytest.approx(expected, rel=1e-12)
     # the same layer of an ANN of five levels
-    ann = opponent(macs=6, neurons=3, weights=9)
+    ann = opponent(macs=6, neurons=3, weights=9, mac_weights=(6 + 3) * 9)
     parts = Lemaire().parts(ann)
     assert parts.synaptic[0, 0] == pytest.approx(6 * 3.2e-12 + 6 * 0.1e-12)
     assert parts.lif[0, 0] == pytest.approx(3 * 0.1e-12)
     expected = (6 + 3) * weight + (6 + 3) * access_j(3 * 3)
     assert parts.memory[0, 0] == pytest.approx(expected, rel=1e-12)
+
+
+def test_lemaire_gives_each_layer_memories_of_its_own_size():
+    prepared = quantize_aware(convert(tiny(lambda: ClipFloorShift(4)), timesteps=4))
+    calibrate(prepared, pictures(100))
+    network, images = to_int8(prepared), patterns(5, 1, "test")
+    trace, known = record(network, images, "qdsnn"), shapes(network)
+    sizes = {name: known[layer][1].numel() for _, _, name, layer in named_layers(network)}
+    expected = np.zeros(5)
+    for layer in count_layers(network, images.floats()):
+        acs, spikes = (count.sum(0).numpy() for count in (layer.acs, layer.spikes))
+        expected += 2 * spikes * access_j(0)
+        if layer.operation in ("mac", "ac"):
+            outputs, static = sizes[layer.name], layer.static
+            expected += (static.macs + outputs + acs) * access_j(static.weights * 8)
+            expected += 2 * acs * access_j(outputs * 16)
+            neurons = trace.count("neurons")[-1, 0]
+            expected += static.macs * access_j(neurons)  # pixels
+        expected += 2 * layer.static.lif_updates * access_j(layer.static.neurons * 16)
+    np.testing.assert_allclose(Lemaire().parts(trace).memory[-1], expected)
+    lacking = {name: count for name, count in trace.counts.items() if name != "ac_weights"}
+    with pytest.raises(TraceError, match="lacks the count 'ac_weights'"):
+        Lemaire().parts(replace(trace, counts=lacking))
 
 
 @pytest.mark.parametrize("model", ENERGY_MODELS.values(), ids=list(ENERGY_MODELS))
@@ -252,7 +282,7 @@ def test_at_the_break_even_rate_both_cost_the_same(model, seed, share):
         scale = found.break_even / found.rate
         scaled = {
             name: np.rint(spiking.counts[name] * scale).astype(np.int64)
-            for name in ("acs", "spikes")
+            for name in CAUSED_BY_SPIKES
         }
         then = replace(spiking, counts=spiking.counts | scaled)
         energy_j = model.parts(then).total[leaving, np.arange(500)].mean()

@@ -62,6 +62,9 @@ def test_all_experiments_and_the_winner_of_each_cell(monkeypatch):
     assert cells.index.tolist() == list(MODELS)  # in the models' order
     for network in ("mlp-mnist", "lenet-mnist"):
         assert cells[network].tolist() == ["spiking 1.33x", "opponent 3.00x"]
+    nearly = winners(table.assign(ratio=[0.996, 1.004, 0.994, 1.006], winner="spiking"))
+    assert nearly["mlp-mnist"].tolist() == ["even", "even"]
+    assert nearly["lenet-mnist"].tolist() == ["spiking 1.01x", "spiking 1.01x"]
     with pytest.raises(NotRecordedError, match=r"'qdsnn-0\.6-0\.7' and 'qdann-0\.6-0\.7'"):
         opponents_table(experiments=["alexnet-cifar10"], models=MODELS)
 

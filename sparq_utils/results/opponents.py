@@ -10,6 +10,9 @@ from sparq_utils.traces.energy_models import ENERGY_MODELS, EnergyModel
 from sparq_utils.traces.rivals import break_even
 from sparq_utils.traces.trace import TraceError
 
+EVEN = 1.005
+"""Below this factor two modelled energies are called even."""
+
 
 def beside_opponent(
     spiking: Row, opponent: Row, models: Mapping[str, EnergyModel] = ENERGY_MODELS
@@ -68,9 +71,10 @@ def opponents_table(
 def winners(table: pd.DataFrame) -> pd.DataFrame:
     """A table of :func:`opponents_table` as models by networks: who wins, and by how much.
 
-    A cell reads "spiking 1.3x" where the opponent needs 1.3 times as much, or the other way round.
+    A cell reads "spiking 1.33x" where the opponent needs 1.33 times as much, or the other way
+    round, and "even" where that factor is less than :data:`EVEN`.
     """
     factor = table["ratio"].where(table["ratio"] >= 1, 1 / table["ratio"])
-    cells = table["winner"] + factor.map(" {:.2f}x".format)
+    cells = (table["winner"] + factor.map(" {:.2f}x".format)).where(factor >= EVEN, "even")
     order = table.index.get_level_values("model").unique()
     return cells.unstack("experiment").loc[order]
