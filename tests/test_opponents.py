@@ -57,7 +57,10 @@ def test_all_experiments_and_the_winner_of_each_cell(monkeypatch):
     monkeypatch.setattr(module, "recorded", lambda: ["mlp-mnist", "lenet-mnist", "alexnet-cifar10"])
     table = opponents_table(models=MODELS)
     assert table.index.names == ["experiment", "model"]
-    assert {"spiking_accuracy", "opponent_accuracy"} <= set(table)
+    assert table["spiking_ops"].eq(600).all() and table["opponent_ops"].eq(200).all()
+    ours, theirs = rows()
+    assert table["spiking_accuracy"].eq(ours.accuracy.mean()).all()
+    assert table["opponent_accuracy"].eq(theirs.accuracy.mean()).all()
     cells = winners(table)
     assert cells.index.tolist() == list(MODELS)  # in the models' order
     for network in ("mlp-mnist", "lenet-mnist"):

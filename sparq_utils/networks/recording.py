@@ -97,17 +97,13 @@ def run_counted(
         for start in tqdm(starts, desc=label, disable=label is None):
             batch = images.floats(slice(start, start + batch_size)).to(device)
             logits = network.forward_steps(batch).float()
-<<<<<<< HEAD
             check_labels(images, logits.shape[-1])
-            yield logits, *counter.take_steps(len(batch))
-=======
             yield logits, counter.take_steps(len(batch))
 
 
 def joined(counted: Sequence[dict[str, Tensor]], axis: int) -> dict[str, Tensor]:
     """Counts of one batch after the other, by name, along the axis of the images."""
     return {name: torch.cat([one[name] for one in counted], axis) for name in counted[0]}
->>>>>>> 48a41e8 (wip)
 
 
 def per_exit(parts: Tensor) -> Tensor:

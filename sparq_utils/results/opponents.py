@@ -50,8 +50,9 @@ def opponents_table(
 ) -> pd.DataFrame:
     """:func:`beside_opponent` for all recorded experiments, indexed by network and model.
 
-    It also says `spiking_accuracy` and `opponent_accuracy`, fractions, means over seeds. An
-    experiment of which one of the two rows is not recorded is left out.
+    It also says `spiking_accuracy` and `opponent_accuracy`, fractions, and `spiking_ops` and
+    `opponent_ops`, MACs and ACs per image, means over seeds. An experiment of which one of the two
+    rows is not recorded is left out.
     """
     found = {}
     for experiment in recorded() if experiments is None else experiments:
@@ -60,9 +61,10 @@ def opponents_table(
         except NotRecordedError:
             continue
         table = beside_opponent(ours, theirs, models)
-        table.insert(0, "opponent_accuracy", float(theirs.accuracy.mean()))
-        table.insert(0, "spiking_accuracy", float(ours.accuracy.mean()))
-        found[experiment] = table
+        about = {"spiking": ours, "opponent": theirs}.items()
+        said = {f"{side}_accuracy": float(one.accuracy.mean()) for side, one in about}
+        said |= {f"{side}_ops": one.synaptic_ops() for side, one in about}
+        found[experiment] = table.assign(**said)[[*said, *table]]
     if not found:
         raise NotRecordedError(f"neither experiment has both '{spiking}' and '{opponent}' recorded")
     return pd.concat(found, names=["experiment"])
