@@ -68,6 +68,7 @@ def test_all_experiments_and_the_winner_of_each_cell(monkeypatch):
     nearly = winners(table.assign(ratio=[0.996, 1.004, 0.994, 1.006], winner="spiking"))
     assert nearly["mlp-mnist"].tolist() == ["even", "even"]
     assert nearly["lenet-mnist"].tolist() == ["spiking 1.01x", "spiking 1.01x"]
+    assert winners(table.iloc[:-1])["lenet-mnist"].tolist() == ["spiking 1.33x", ""]
     with pytest.raises(NotRecordedError, match=r"'qdsnn-0\.6-0\.7' and 'qdann-0\.6-0\.7'"):
         opponents_table(experiments=["alexnet-cifar10"], models=MODELS)
 

@@ -74,9 +74,10 @@ def winners(table: pd.DataFrame) -> pd.DataFrame:
     """A table of :func:`opponents_table` as models by networks: who wins, and by how much.
 
     A cell reads "spiking 1.33x" where the opponent needs 1.33 times as much, or the other way
-    round, and "even" where that factor is less than :data:`EVEN`.
+    round, and "even" where that factor is less than :data:`EVEN`. It is empty where the model
+    cannot price the network's traces.
     """
     factor = table["ratio"].where(table["ratio"] >= 1, 1 / table["ratio"])
     cells = (table["winner"] + factor.map(" {:.2f}x".format)).where(factor >= EVEN, "even")
     order = table.index.get_level_values("model").unique()
-    return cells.unstack("experiment").loc[order]
+    return cells.unstack("experiment", fill_value="").loc[order]
