@@ -91,7 +91,7 @@ def run_seed(
     another network; `FileNotFoundError` where `only` lacks weights to start from.
     """
     splits, wanted = profile.take(splits), variants(experiment) if only is None else [only]
-    trained = {weights_of(variant) for variant in wanted}
+    trained = {weights_file(variant) for variant in wanted}
     for variant in ("dynamic-ann", *INT8):  # weights are to be of this network, before all else
         if (folder / weights_file(variant)).is_file():
             network_of(variant, experiment, folder, profile.levels)
