@@ -282,7 +282,7 @@ def test_what_is_recorded_is_verified_and_what_was_changed_is_found(recorded):
     (recorded / "qdann.safetensors").rename(recorded.parent / "elsewhere")
     rest = [finding for finding in verify() if not finding.holds]
     assert [(finding.what, finding.holds, finding.told) for finding in rest] == [
-        ("mlp-mnist/seed-0", None, "qdann.safetensors: known to be missing here, so 3 of 17 traces "
+        ("mlp-mnist/seed-0", None, "qdann.safetensors: known to be missing here, so 3 of 19 traces "
          "are not run again"),
     ]  # fmt: skip
     (recorded / "ann-test.npz").rename(recorded.parent / "ann-test.npz")
