@@ -50,11 +50,15 @@ def run(
         Path | None,
         typer.Option(help="Folder to write to; without it results/ for full, else your cache."),
     ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(help="One variant, such as qdsnn-sparse, from the weights that are there."),
+    ] = None,
 ) -> None:
     """Train, convert, fine-tune, quantise and record; resumes what was interrupted."""
     from sparq_utils.pipeline.steps import run as run_experiment
 
-    folder = run_experiment(experiment, profile.value, seeds, out)
+    folder = run_experiment(experiment, profile.value, seeds, out, only=only)
     with suppress(OSError):  # the run is whole, told or not
         typer.echo(f"recorded in {folder}")
 
@@ -149,7 +153,7 @@ def compare(
 def deploy(
     experiment: Annotated[str, typer.Argument(help=WHICH)],
     out: Annotated[Path, typer.Option(help="Folder to write NAME.c and NAME.h to.")],
-    variant: Annotated[str, typer.Option(help="qdsnn, or qdann, its opponent.")] = "qdsnn",
+    variant: Annotated[str, typer.Option(help="qdsnn, qdsnn-sparse or qdann.")] = "qdsnn",
     seed: Annotated[int, typer.Option(min=0, help="Which of the recorded networks.")] = 0,
     whole: Annotated[bool, typer.Option(help="Whole numbers alone, no rounding inside.")] = False,
 ) -> None:

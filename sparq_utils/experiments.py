@@ -9,23 +9,29 @@ from dataclasses import dataclass, replace
 from sparq_utils import data
 from sparq_utils.networks.training import Recipe
 
+PENALTIES = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
+"""Penalties on spikes that are compared; each network's own is the `silence` recipe's."""
+
 
 @dataclass(frozen=True)
 class Profile:
     """How much of an experiment to run.
 
     `ann` trains the dynamic ANN with activations of `levels` steps; `qat` fine-tunes the spiking
-    INT8 network. `train_images` and `images` cap the images to train on, and to validate and
-    test on (None: all). `conversions` images compare conversion methods over T (0: leave that
-    out).
+    INT8 network, and `silence` once more, with a penalty on its spikes. `train_images` and
+    `images` cap the images to train on, and to validate and test on (None: all). `conversions`
+    images compare conversion methods over T (0: leave that out); `penalties` on spikes are
+    compared by what they do on validation images.
     """
 
     ann: Recipe
     qat: Recipe
+    silence: Recipe
     levels: int = 8
     train_images: int | None = None
     images: int | None = None
     conversions: int = 1000
+    penalties: tuple[float, ...] = ()
 
     def take(self, splits: data.Splits) -> data.Splits:
         """The first images of each split, as many as this profile uses."""
@@ -46,14 +52,14 @@ class Experiment:
     profiles: dict[str, Profile]
 
 
-def _mnist(ann: Recipe, qat: Recipe) -> dict[str, Profile]:
+def _mnist(ann: Recipe, qat: Recipe, silence: Recipe) -> dict[str, Profile]:
     """Profiles for a small network on MNIST; `full` trains as given."""
     short = replace(ann, epochs=4, batch_size=64, augment="none", compile=False)
-    tune = replace(qat, epochs=1, batch_size=64, augment="none")
+    tune, hush = (replace(r, epochs=1, batch_size=64, augment="none") for r in (qat, silence))
     return {
-        "smoke": Profile(replace(short, epochs=1), tune, 8, 500, 100, 20),
-        "book": Profile(short, tune, 8, 8_000, 1_000, 200),
-        "full": Profile(ann, qat),
+        "smoke": Profile(replace(short, epochs=1), tune, hush, 8, 500, 100, 20),
+        "book": Profile(short, tune, hush, 8, 8_000, 1_000, 200),
+        "full": Profile(ann, qat, silence, penalties=PENALTIES),
     }
 
 
@@ -62,6 +68,7 @@ def _mlp() -> dict[str, Profile]:
     return _mnist(
         Recipe(30, learning_rate=3e-3, augment="affine", compile=True),
         Recipe(6, learning_rate=5e-4, mixup_alpha=0.0, augment="affine"),
+        Recipe(10, learning_rate=1e-3, mixup_alpha=0.0, augment="affine", spike_penalty=1.0),
     )
 
 
@@ -79,17 +86,22 @@ def _lenet() -> dict[str, Profile]:
         Recipe(
             4, learning_rate=5e-4, mixup_alpha=0.0, label_smoothing=0.1, augment="affine",
         ),
+        Recipe(
+            4, learning_rate=1e-3, mixup_alpha=0.0, label_smoothing=0.1, augment="affine",
+            spike_penalty=2.0,
+        ),
     )  # fmt: skip
 
 
-def _cifar10(ann: Recipe, qat: Recipe) -> dict[str, Profile]:
+def _cifar10(ann: Recipe, qat: Recipe, penalties: tuple[float, ...] = ()) -> dict[str, Profile]:
     """Profiles for a network on CIFAR-10; `full` trains as given."""
     short = replace(ann, epochs=1, small_epochs=0, batch_size=16, warmup_epochs=0, compile=False)
-    tune = replace(qat, epochs=1, batch_size=16)
+    silence = replace(qat, epochs=2, learning_rate=2e-4, spike_penalty=2.0)
+    tune, hush = (replace(recipe, epochs=1, batch_size=16) for recipe in (qat, silence))
     return {
-        "smoke": Profile(short, tune, 8, 64, 32, 10),
-        "book": Profile(short, tune, 8, 256, 50, 0),
-        "full": Profile(ann, qat, conversions=100),
+        "smoke": Profile(short, tune, hush, 8, 64, 32, 10),
+        "book": Profile(short, tune, hush, 8, 256, 50, 0),
+        "full": Profile(ann, qat, silence, conversions=100, penalties=penalties),
     }
 
 
@@ -104,7 +116,7 @@ def _alexnet() -> dict[str, Profile]:
         1, batch_size=128, learning_rate=1e-4, mixup_alpha=0.0, label_smoothing=0.1,
         augment="flip-crop", precision="bfloat16", exit_weights=(0.4, 0.6, 1.0), distillation=0.5,
     )  # fmt: skip
-    return _cifar10(ann, qat)
+    return _cifar10(ann, qat, PENALTIES[2:])
 
 
 def _resnet20() -> dict[str, Profile]:

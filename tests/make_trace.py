@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from sparq_utils.traces.policies import Thresholds
-from sparq_utils.traces.trace import ExitTrace, MeasuredOn
+from sparq_utils.traces.trace import CAUSED_BY_SPIKES, ExitTrace, MeasuredOn
 
 
 def make_trace(exits: int = 3, samples: int = 500, seed: int = 0, classes: int = 10, **measured):
@@ -29,6 +29,10 @@ def make_trace(exits: int = 3, samples: int = 500, seed: int = 0, classes: int =
         "weights": 20_000 * step,
         "weight_passes": 80_000 * step,
         "current_reads": 4_000 * np.ones_like(step),
+        "mac_weights": 117_600 * 160 * np.ones_like(step),
+        "ac_weights": acs * 2_400,
+        "update_neurons": 20_000 * 1_000 * step,
+        "ac_neurons": acs * 1_000,
     }
     fields = {
         "network": "lenet5",
@@ -86,7 +90,7 @@ def rivals(samples=60, **change):
         theirs = make_trace(
             samples=samples, seed=seed + 5, encoding="analog", timesteps=1, levels=4, **change
         )
-        spiking_only = ("acs", "spikes", "lif_updates", "current_reads")
+        spiking_only = (*CAUSED_BY_SPIKES, "lif_updates", "current_reads", "update_neurons")
         nothing = {name: 0 * theirs.counts[name] for name in spiking_only}
         once = {"weight_passes": theirs.counts["weights"], "macs": 4 * theirs.counts["macs"]}
         theirs = replace(theirs, counts=theirs.counts | nothing | once)

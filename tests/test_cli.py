@@ -10,7 +10,10 @@ from sparq_utils.results import files as results
 from sparq_utils.results.variants import ROWS
 from sparq_utils.traces.trace import save_trace
 
-EXITS = {"ann": 1, "dynamic-ann": 3, "snn": 1, "qsnn": 1, "qdsnn": 3, "qann": 1, "qdann": 3}
+EXITS = {
+    **{"ann": 1, "dynamic-ann": 3, "snn": 1, "qsnn": 1, "qdsnn": 3, "qann": 1, "qdann": 3},
+    "qdsnn-sparse": 3,
+}
 
 
 @pytest.fixture
@@ -143,7 +146,7 @@ def test_the_audit_needs_nothing_recorded(told, tmp_path, monkeypatch):
 def raising(monkeypatch, error):
     from sparq_utils.pipeline import steps
 
-    def fails(*_):
+    def fails(*_, **__):
         raise error
 
     monkeypatch.setattr(steps, "run", fails)

@@ -16,6 +16,7 @@ from sparq_utils.networks.conversion import ClipFloorShift, convert
 from sparq_utils.networks.counting import count_layers
 from sparq_utils.networks.quantization import calibrate, quantize_aware, to_int8
 from sparq_utils.networks.recording import record
+from sparq_utils.networks.shapes import shapes
 from sparq_utils.networks.spiking import LIF
 from sparq_utils.networks.wiring import named_layers
 from sparq_utils.traces.energy import EnergyConstants, energy, memory_bytes
@@ -31,7 +32,8 @@ from sparq_utils.traces.memory import (
 )
 from sparq_utils.traces.prices import HOROWITZ_FP32, HOROWITZ_INT16_STATE, constants_for
 from sparq_utils.traces.rivals import break_even, spike_rate, without_spikes
-from sparq_utils.traces.trace import TraceError, load_trace, save_trace
+from sparq_utils.traces.trace import CAUSED_BY_SPIKES, TraceError, load_trace, save_trace
+from sparq_utils.traces.yan import Yan
 
 
 def with_counts(encoding="direct", weight_bits=8, timesteps=4, levels=None, **counts):
@@ -179,20 +181,49 @@ def access_j(bits):
 
 def test_lemaire_by_hand():
     # two inputs drive three neurons: 6 weights, 3 biases; two spikes arrive, one leaves, T = 4
-    spiking = with_counts(acs=6, spikes=3, lif_updates=12, neurons=3, weights=9)
-    weight, potential, spike = access_j(9 * 8), access_j(3 * 16), access_j(3)
+    held = {
+        "mac_weights": 3 * 9,
+        "ac_weights": 6 * 9,
+        "update_neurons": 12 * 3,
+        "ac_neurons": 6 * 3,
+    }
+    spiking = with_counts(acs=6, spikes=3, lif_updates=12, neurons=3, weights=9, **held)
+    weight, potential, spike = access_j(9 * 8), access_j(3 * 16), access_j(0)
     parts = Lemaire().parts(spiking)
     assert parts.synaptic[0, 0] == pytest.approx(6 * 0.1e-12 + 6 * 0.1e-12 + 3 * 2 * 3.2e-12)
     assert parts.lif[0, 0] == pytest.approx((12 + 3) * 0.1e-12)  # biases at each step, resets
     expected = (6 + 3) * weight + 2 * 3 * spike + 2 * (6 + 12) * potential
     assert parts.memory[0, 0] == pytest.approx(expected, rel=1e-12)
     # the same layer of an ANN of five levels
-    ann = opponent(macs=6, neurons=3, weights=9)
+    ann = opponent(macs=6, neurons=3, weights=9, mac_weights=(6 + 3) * 9)
     parts = Lemaire().parts(ann)
     assert parts.synaptic[0, 0] == pytest.approx(6 * 3.2e-12 + 6 * 0.1e-12)
     assert parts.lif[0, 0] == pytest.approx(3 * 0.1e-12)
     expected = (6 + 3) * weight + (6 + 3) * access_j(3 * 3)
     assert parts.memory[0, 0] == pytest.approx(expected, rel=1e-12)
+
+
+def test_lemaire_gives_each_layer_memories_of_its_own_size():
+    prepared = quantize_aware(convert(tiny(lambda: ClipFloorShift(4)), timesteps=4))
+    calibrate(prepared, pictures(100))
+    network, images = to_int8(prepared), patterns(5, 1, "test")
+    trace, known = record(network, images, "qdsnn"), shapes(network)
+    sizes = {name: known[layer][1].numel() for _, _, name, layer in named_layers(network)}
+    expected = np.zeros(5)
+    for layer in count_layers(network, images.floats()):
+        acs, spikes = (count.sum(0).numpy() for count in (layer.acs, layer.spikes))
+        expected += 2 * spikes * access_j(0)
+        if layer.operation in ("mac", "ac"):
+            outputs, static = sizes[layer.name], layer.static
+            expected += (static.macs + outputs + acs) * access_j(static.weights * 8)
+            expected += 2 * acs * access_j(outputs * 16)
+            neurons = trace.count("neurons")[-1, 0]
+            expected += static.macs * access_j(neurons)  # pixels
+        expected += 2 * layer.static.lif_updates * access_j(layer.static.neurons * 16)
+    np.testing.assert_allclose(Lemaire().parts(trace).memory[-1], expected)
+    lacking = {name: count for name, count in trace.counts.items() if name != "ac_weights"}
+    with pytest.raises(TraceError, match="lacks the count 'ac_weights'"):
+        Lemaire().parts(replace(trace, counts=lacking))
 
 
 @pytest.mark.parametrize("model", ENERGY_MODELS.values(), ids=list(ENERGY_MODELS))
@@ -251,7 +282,7 @@ def test_at_the_break_even_rate_both_cost_the_same(model, seed, share):
         scale = found.break_even / found.rate
         scaled = {
             name: np.rint(spiking.counts[name] * scale).astype(np.int64)
-            for name in ("acs", "spikes")
+            for name in CAUSED_BY_SPIKES
         }
         then = replace(spiking, counts=spiking.counts | scaled)
         energy_j = model.parts(then).total[leaving, np.arange(500)].mean()
@@ -286,3 +317,38 @@ def test_memory_models_say_what_they_leave_out():
     assert MEMORY_MODELS["step-by-step"] == MemoryModel()
     for name, model in (MEMORY_MODELS | COMPLETED_MODELS).items():
         assert model.name == name and memory_model(name) is model
+
+
+@pytest.mark.parametrize(
+    ("timesteps", "weight_bits", "published"),
+    [(5, 4, 0.057), (2, 4, 0.104), (2, 8, 0.123), (3, 8, 0.082)],
+)
+def test_yans_break_even_is_the_published_one(timesteps, weight_bits, published):
+    """A layer of fan-in 4096, typical neuromorphic hardware; only the first one set the price."""
+    connections, neurons = 4096 * 4096, 4096
+    fired = int(neurons * timesteps * published)
+    ours = with_counts(
+        weight_bits=weight_bits, timesteps=timesteps, acs=fired * 4096, spikes=fired,
+        lif_updates=neurons * timesteps,
+    )  # fmt: skip
+    theirs = with_counts("analog", weight_bits, 1, levels=timesteps, macs=connections)
+    nonzero = 2 * timesteps * published / (1 + timesteps)  # of the average case that it considers
+    leave = np.zeros(1, dtype=np.int64)
+    found = break_even(Yan(zeros=1 - nonzero), [(ours, leave)], [(theirs, leave)])
+    assert found.break_even == pytest.approx(published, rel=0.025)
+    assert abs(found.ratio - 1) < 0.025
+
+
+def test_yan_by_hand():
+    trace = with_counts(macs=10, acs=100, spikes=5, lif_updates=8, timesteps=4)
+    parts = Yan(hops=2, zeros=0.25).parts(trace)
+    accumulate, weight = 0.05448e-12, 8 * 0.0367e-12
+    assert parts.synaptic[0, 0] == pytest.approx((100 + 10 * 3 * 0.75) * accumulate)
+    assert parts.lif[0, 0] == pytest.approx((8 + 5) * accumulate)
+    moved = 2 * (100 * 3.0e-12 + 10 * 3 * 0.25e-12)  # five levels take three bits
+    assert parts.memory[0, 0] == pytest.approx(moved + 110 * weight)
+    theirs = Yan(zeros=1).parts(opponent(macs=10))
+    assert theirs.total[0, 0] == pytest.approx(10 * (3 * 0.25e-12 + weight))
+    for wrong in ({"hops": -1}, {"zeros": 1.5}, {"hops": float("nan")}):
+        with pytest.raises(ValueError, match="no such chip"):
+            Yan(**wrong)

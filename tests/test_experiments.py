@@ -12,7 +12,7 @@ from sparq_utils import data
 from sparq_utils.experiments import EXPERIMENTS, Profile, find
 from sparq_utils.files import FolderInUseError, lock
 from sparq_utils.networks.training import CheckpointError, Recipe
-from sparq_utils.pipeline import steps
+from sparq_utils.pipeline import first_seed, steps
 from sparq_utils.pipeline.comparison import compare
 from sparq_utils.pipeline.steps import run_seed
 from sparq_utils.pipeline.variants import TIMESTEPS, ExperimentError, load_ann
@@ -22,7 +22,8 @@ from sparq_utils.results.manifest import ResultsError
 from sparq_utils.results.variants import ROWS
 from sparq_utils.traces.trace import load_trace, save_trace
 
-TINY = Profile(Recipe(2, 16, 3e-3), Recipe(1, 16, 5e-4, mixup_alpha=0.0), 4, 32, 6, 0)
+TUNE = Recipe(1, 16, 5e-4, mixup_alpha=0.0)
+TINY = Profile(Recipe(2, 16, 3e-3), TUNE, replace(TUNE, spike_penalty=1.0), 4, 32, 6, 0)
 MLP, _ = find("mlp-mnist", "smoke")
 LENET, _ = find("lenet-mnist", "smoke")
 
@@ -73,7 +74,7 @@ def test_a_run_records_every_variant_and_dynamic_ones_on_both_splits(finished):
             on = trace.measured_on
             assert (on.variant, on.split, on.data, on.seed) == (variant, split, "made up", 0)
             assert trace.samples == 6
-            assert trace.exits == (3 if variant in ("dynamic-ann", "qdsnn", "qdann") else 1)
+            assert trace.exits == (3 if variant in DYNAMIC else 1)
             assert on.timesteps == TIMESTEPS.get(variant, 1)
             assert on.weight_bits == (8 if variant.startswith("q") else 32)
             assert on.levels == (4 if variant in ("qann", "qdann") else None)
@@ -184,6 +185,30 @@ def test_weights_are_not_trained_again_beside_their_traces(folder, splits):
     assert contents(folder) == before
 
 
+def test_one_variant_is_made_of_the_weights_that_are_there(folder, splits):
+    before = contents(folder)
+    for (
+        name
+    ) in before:  # a clone without AlexNet's large weights, before it was trained for silence
+        if name.startswith(("ann.", "qdann.saf", "qdsnn-sparse", "qat")):
+            (folder / name).unlink()
+    manifest = json.loads(before["manifest.json"])
+    manifest["files"] = {n: e for n, e in manifest["files"].items() if "sparse" not in n}
+    del manifest["recipe"]["silence"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    run_seed(MLP, TINY, splits, 0, folder, progress=False, only="qdsnn-sparse")
+    after = contents(folder)
+    made = {name for name in before if "sparse" in name}
+    assert len(made) == 4  # weights, their checkpoint, two traces
+    assert [n for n in made if n[-3:] != ".pt" and after[n] != before[n]] == []
+    assert json.loads(after["manifest.json"])["recipe"]["silence"]["spike_penalty"] == 1
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    for name in (*made, "qdsnn.safetensors"):
+        (folder / name).unlink()
+    with pytest.raises(FileNotFoundError, match=r"no INT8 network at .*qdsnn\.safetensors"):
+        run_seed(MLP, TINY, splits, 0, folder, progress=False, only="qdsnn-sparse")
+
+
 @pytest.mark.parametrize(
     ("source", "target", "told"),
     [
@@ -257,7 +282,7 @@ def test_what_is_recorded_is_verified_and_what_was_changed_is_found(recorded):
     (recorded / "qdann.safetensors").rename(recorded.parent / "elsewhere")
     rest = [finding for finding in verify() if not finding.holds]
     assert [(finding.what, finding.holds, finding.told) for finding in rest] == [
-        ("mlp-mnist/seed-0", None, "qdann.safetensors: known to be missing here, so 3 of 17 traces "
+        ("mlp-mnist/seed-0", None, "qdann.safetensors: known to be missing here, so 3 of 19 traces "
          "are not run again"),
     ]  # fmt: skip
     (recorded / "ann-test.npz").rename(recorded.parent / "ann-test.npz")
@@ -382,10 +407,10 @@ def test_weights_of_another_network_are_refused(folder, splits, lenet):
 
 
 def test_a_whole_experiment_with_its_comparison_of_conversions(splits, tmp_path, monkeypatch):
-    tiny = replace(TINY, conversions=4)
+    tiny = replace(TINY, conversions=4, penalties=(0.0, 1.0))
     monkeypatch.setattr(data, "load", lambda name: splits)
     monkeypatch.setitem(MLP.profiles, "smoke", tiny)
-    monkeypatch.setattr(steps, "CONVERSION_TIMESTEPS", (1, 2))
+    monkeypatch.setattr(first_seed, "CONVERSION_TIMESTEPS", (1, 2))
     folder = steps.run("mlp-mnist", "smoke", 2, tmp_path, progress=False)
     assert folder == tmp_path / "mlp-mnist"
     assert (folder / "seed-1" / "qdsnn-test.npz").is_file()
@@ -404,6 +429,16 @@ def test_a_whole_experiment_with_its_comparison_of_conversions(splits, tmp_path,
     for accuracy in found["methods"].values():
         assert list(accuracy) == ["1", "2"]
         assert all(0 <= value <= 1 for value in accuracy.values())
+    silence = json.loads((folder / "silence.json").read_text())
+    assert (silence["images"], silence["split"], silence["chosen"]) == (6, "validation", 1.0)
+    points = {point["penalty"]: point for point in silence["points"]}
+    assert list(points) == [None, 0.0, 1.0]
+    for penalty, variant in ((None, "qdsnn"), (1.0, "qdsnn-sparse")):
+        trace = load_trace(folder / "seed-0" / f"{variant}-validation.npz")
+        assert points[penalty]["accuracy"] == trace.correct.mean(1).tolist()
+        rate = trace.count("spikes").sum(1) / trace.count("lif_updates").sum(1)
+        np.testing.assert_allclose(points[penalty]["spike_rate"], rate)
+    assert points[0.0] != points[1.0]
     seeds = (load_file(folder / f"seed-{seed}" / "ann.safetensors") for seed in (0, 1))
     assert any(not torch.equal(a, b) for a, b in zip(*(s.values() for s in seeds), strict=True))
 
@@ -414,6 +449,7 @@ def test_a_whole_experiment_with_its_comparison_of_conversions(splits, tmp_path,
         (("resnet", "smoke", 1), "unknown experiment 'resnet'; choose one of mlp-mnist"),
         (("mlp-mnist", "tiny", 1), "unknown profile 'tiny'; choose one of smoke"),
         (("mlp-mnist", "smoke", 0), "0 seeds: need at least 1"),
+        (("mlp-mnist", "smoke", 1, None, True, "snn-by-magic"), "unknown variant 'snn-by-magic'"),
     ],
 )
 def test_what_does_not_exist_is_refused_before_anything_is_loaded(arguments, told, monkeypatch):

@@ -14,7 +14,7 @@ from sparq_utils.networks import early_exit
 from sparq_utils.networks.conversion import convert
 from sparq_utils.networks.early_exit import EarlyExitNetwork
 from sparq_utils.networks.inference import staged_inference
-from sparq_utils.networks.training import joint_loss
+from sparq_utils.networks.losses import joint_loss
 from sparq_utils.traces.company import in_company
 from sparq_utils.traces.policies import Oracle, Table, Thresholds
 

@@ -45,3 +45,21 @@ def test_ways_to_train_exits_are_there_or_empty(folder):
     noted = {"validation_accuracy": {"jointly": [[0.5, 0.6, 0.7], [0.6, 0.7, 0.8]]}}
     (folder / "exit-training.json").write_text(json.dumps(noted))
     assert results.exit_training() == noted
+
+
+def test_silence_is_read_with_the_start_apart(folder):
+    with pytest.raises(results.NotRecordedError, match="sparq_utils run lenet-mnist"):
+        results.silence("lenet-mnist")
+    (folder / "lenet-mnist").mkdir()
+    points = [
+        {"penalty": penalty, "accuracy": [0.5, right], "spike_rate": [0.1, rate]}
+        for penalty, right, rate in ((None, 0.9, 0.3), (0.0, 0.92, 0.31), (2.0, 0.88, 0.12))
+    ]
+    (folder / "lenet-mnist" / "silence.json").write_text(
+        json.dumps({"chosen": 2.0, "points": points})
+    )
+    found = results.silence("lenet-mnist")
+    assert (found.penalties, found.chosen) == ((0.0, 2.0), 2.0)
+    assert found.accuracy.tolist() == [[0.5, 0.92], [0.5, 0.88]]
+    assert found.spike_rate.tolist() == [[0.1, 0.31], [0.1, 0.12]]
+    assert [each.tolist() for each in found.start] == [[0.5, 0.9], [0.1, 0.3]]

@@ -57,11 +57,18 @@ def test_all_experiments_and_the_winner_of_each_cell(monkeypatch):
     monkeypatch.setattr(module, "recorded", lambda: ["mlp-mnist", "lenet-mnist", "alexnet-cifar10"])
     table = opponents_table(models=MODELS)
     assert table.index.names == ["experiment", "model"]
-    assert {"spiking_accuracy", "opponent_accuracy"} <= set(table)
+    assert table["spiking_ops"].eq(600).all() and table["opponent_ops"].eq(200).all()
+    ours, theirs = rows()
+    assert table["spiking_accuracy"].eq(ours.accuracy.mean()).all()
+    assert table["opponent_accuracy"].eq(theirs.accuracy.mean()).all()
     cells = winners(table)
     assert cells.index.tolist() == list(MODELS)  # in the models' order
     for network in ("mlp-mnist", "lenet-mnist"):
         assert cells[network].tolist() == ["spiking 1.33x", "opponent 3.00x"]
+    nearly = winners(table.assign(ratio=[0.996, 1.004, 0.994, 1.006], winner="spiking"))
+    assert nearly["mlp-mnist"].tolist() == ["even", "even"]
+    assert nearly["lenet-mnist"].tolist() == ["spiking 1.01x", "spiking 1.01x"]
+    assert winners(table.iloc[:-1])["lenet-mnist"].tolist() == ["spiking 1.33x", ""]
     with pytest.raises(NotRecordedError, match=r"'qdsnn-0\.6-0\.7' and 'qdann-0\.6-0\.7'"):
         opponents_table(experiments=["alexnet-cifar10"], models=MODELS)
 

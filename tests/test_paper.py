@@ -16,7 +16,6 @@ from sparq_utils.paper.audit import (
     CHECKS,
     audit,
     audit_counts,
-    audit_frame,
     audit_report,
     audit_rows,
 )
@@ -346,12 +345,6 @@ def test_the_mlps_rows_fit_its_own_ann_count_and_lenets_do_not(variant):
         fits = own >= float(audit_tables.ops_m(experiment, variant))
         assert fits == (verdict == UNDECIDED)
         assert found(f"{name} {label}:", "dense").verdict == verdict
-
-
-def test_frame_has_a_row_for_each_finding():
-    frame = audit_frame(FINDINGS)
-    assert len(frame) == len(FINDINGS)
-    assert frame["verdict"].value_counts().to_dict() == audit_counts(FINDINGS)
 
 
 def test_the_audit_needs_no_torch():

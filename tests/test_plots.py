@@ -11,8 +11,9 @@ import pytest
 from make_trace import make_trace
 from matplotlib import pyplot as plt
 
-from sparq_utils import plots
+from sparq_utils import plots, results
 
+START = (np.full(3, 0.99), np.full(3, 0.25))
 ENERGY = {"snn": {"synaptic": 2e-6, "memory": 5e-5}, "qdsnn": {"synaptic": 1e-7, "memory": 4e-6}}
 
 
@@ -36,7 +37,20 @@ def figures():
     yield plots.q_table(rng.random((3, 4, 2)), rng.integers(0, 40, (3, 4, 2)), list("abcd"))
     yield plots.trade_offs({"MLP": {"in depth": (rng.random(9), rng.random(9))}})
     yield plots.clouds({"mJ": {"pairs": rng.random((2, 9)), "best": (1, 2)}}, ylabel="%")
+    way = results.Silence((0.0, 1.0), rng.random((2, 3)), rng.random((2, 3)), START, 1.0)
+    yield plots.frontiers({"MLP": way, "LeNet-5": way})
     yield plots.stacked({"MLP": {"stage 1": 3, "stage 2": 4}, "LeNet": {"stage 1": 1}}, "MACs")
+
+
+def test_the_frontier_is_that_of_the_last_exit():
+    accuracy, rate = np.array([[0.5, 0.9], [0.4, 0.8]]), np.array([[0.1, 0.3], [0.05, 0.2]])
+    found = results.Silence((0.0, 2.0), accuracy, rate, (accuracy[0], rate[0]), 2.0)
+    (axes,) = plots.frontiers({"MLP": found}).axes
+    tried, chosen, start = axes.lines
+    np.testing.assert_allclose(tried.get_xydata(), [[30, 90], [20, 80]])
+    np.testing.assert_allclose(chosen.get_xydata(), [[20, 80]])
+    np.testing.assert_allclose(start.get_xydata(), [[30, 90]])
+    assert [text.get_text() for text in axes.texts] == ["0", "2"]
 
 
 @pytest.mark.parametrize("figure", list(figures()), ids=lambda _: "")
@@ -94,8 +108,8 @@ def test_large_counts_take_prefixes_and_percents_none():
 
 def test_a_variant_looks_the_same_everywhere():
     assert plots.look("qdsnn-0.6-0.7") == plots.look("qdsnn") != plots.look("qsnn")
-    looks = [tuple(plots.look(v).values()) for v in ("ann", "dynamic-ann", "qann", "qdann-best",
-                                                     "snn", "qsnn", "qdsnn")]  # fmt: skip
+    ours = ("ann", "dynamic-ann", "qann", "qdann-best", "snn", "qsnn", "qdsnn", "qdsnn-sparse")
+    looks = [tuple(plots.look(variant).values()) for variant in ours]
     assert len(set(looks)) == len(looks)
     with pytest.raises(ValueError, match="'cnn' is no variant"):
         plots.look("cnn")

@@ -421,6 +421,14 @@ def test_agents_differ_by_chance_alone():
     assert row["accuracy"] == outcome(test, leaving).accuracy
     assert row["energy_j"] == pytest.approx(energy(test).total[leaving, np.arange(300)].mean())
     assert (row["reward"], row["tables"]) == (agent.mean_reward, agent.tables)
+    assert row["test_reward"] == Objective().mean_reward(test, leaving)
+    spends = energy(validation).total
+    budget = spends[agent.policy.leaving(validation), np.arange(400)].mean()
+    rival = thresholds_within(validation, budget, spends).leaving(test)
+    assert row["matched_accuracy"] == outcome(test, rival).accuracy
+    assert row["matched_energy_j"] == pytest.approx(
+        energy(test).total[rival, np.arange(300)].mean()
+    )
     with pytest.raises(ValueError, match="at least 1"):
         spread_of_agents(validation, test, 0)
 

@@ -21,11 +21,11 @@ from sparq_utils.traces.trace import TraceError, save_trace
 
 EXITS = {
     **{"ann": 1, "dynamic-ann": 3, "snn": 1, "snn-rate": 1, "qsnn": 1, "qdsnn": 3},
-    **{"qann": 1, "qdann": 3},
+    **{"qann": 1, "qdann": 3, "qdsnn-sparse": 3},
 }
 STEPS = {
     **{"ann": 1, "dynamic-ann": 1, "snn": 32, "snn-rate": 32, "qsnn": 4, "qdsnn": 4},
-    **{"qann": 1, "qdann": 1},
+    **{"qann": 1, "qdann": 1, "qdsnn-sparse": 4},
 }
 SAMPLES = {"validation": 400, "test": 300}
 KEYS = {
@@ -200,12 +200,14 @@ def test_thresholds_of_every_seed_are_told(recorded):
 def test_what_no_seed_has_is_left_out(recorded):
     for seed in (0, 1, 12):
         for split in SAMPLES:
-            results.trace_path("lenet-mnist", "qdann", split, seed).unlink()
+            for variant in ("qdann", "qdsnn-sparse"):
+                results.trace_path("lenet-mnist", variant, split, seed).unlink()
             path = results.trace_path("lenet-mnist", "qdsnn", split, seed)
             old = recorded["qdsnn", split, seed]
             save_trace(replace(old, logits=None, logit_scale=None), path)
     there = [row["variant"] for row in measured.as_dicts()]
-    assert there == [name for name in ROWS if "company" not in name and "qdann" not in name]
+    gone = ("company", "qdann", "sparse")
+    assert there == [name for name in ROWS if not any(word in name for word in gone)]
     found, missing = measured.collect()
     assert ("lenet-mnist", "qdsnn-0.6-0.7") in found
     assert ("lenet-mnist", "qdsnn-company-best") in missing

@@ -10,6 +10,7 @@ from .inference import Answers, staged_inference
 from .int8 import export_int8, load_int8, save_int8
 from .integer import with_integer_synapses
 from .levels import LevelActivation
+from .losses import joint_loss
 from .normalization import Normalize
 from .pooling import AveragePool
 from .quantization import calibrate, quantize_aware, size_bytes, to_int8
@@ -17,7 +18,7 @@ from .recording import record
 from .recording_in_time import record_temporal
 from .residual import IdentitySynapse, Residual
 from .spiking import LIF, fast_sigmoid, integrate, triangular
-from .training import Recipe, accuracy, joint_loss, train
+from .training import Recipe, accuracy, train
 from .watching import layers_of, watch
 from .wiring import dense_macs, exact_macs, fan_out, synapses
 

@@ -68,13 +68,15 @@ class Static:
     weights: int = 0
     weight_passes: int = 0
     current_reads: int = 0
+    mac_weights: int = 0
+    update_neurons: int = 0
 
     def __add__(self, other: "Static") -> "Static":
         mine, theirs = vars(self), vars(other)
         return Static(**{name: mine[name] + theirs[name] for name in mine})
 
 
-REPEATED = ("macs", "lif_updates", "weight_passes", "current_reads")
+REPEATED = ("macs", "lif_updates", "weight_passes", "current_reads", "update_neurons")
 """The static counts that are paid again at every timestep a layer runs."""
 
 
@@ -134,6 +136,7 @@ def _rows(network: EarlyExitNetwork, known: Shapes, skip_zeros: bool) -> Iterato
             neurons=neurons,
             lif_updates=neurons * updates,
             current_reads=neurons * updates if constant else 0,
+            update_neurons=neurons * updates * neurons,
         )
         synapse = found.get(layer)
         if synapse:
@@ -158,6 +161,7 @@ def _synapse_counts(
         dense_macs=dense_macs(synapse.layer, outputs),
         weights=parameters,
         weight_passes=parameters * synapse.runs,
+        mac_weights=(macs * synapse.runs + outputs.numel()) * parameters,
     )
 
 
@@ -190,6 +194,11 @@ class SpikeCounter:
         known = shapes(network)
         self.rows = list(_rows(network, known, skip_zeros))
         self.parts = [(kind, index) for kind, index, _ in network.parts()]
+        sizes = {"ac_weights": [], "ac_neurons": []}  # of the layer that each row's ACs are of
+        for row in self.rows:
+            sizes["ac_weights"].append(row.static.weights)
+            sizes["ac_neurons"].append(known[row.layer][1].numel() if row.synapse else 0)
+        self._sizes = {name: torch.tensor(each) for name, each in sizes.items()}
         self._columns: dict[nn.Module, list[int]] = {}
         fans: dict[nn.Module, list[Tensor]] = {}
         for number, row in enumerate(self.rows):
@@ -276,17 +285,23 @@ class SpikeCounter:
             acs[number, : row.runs] += row.additions
         return acs, spikes
 
-    def take_steps(self, batch: int) -> tuple[Tensor, Tensor]:
-        """ACs and spikes of the last forward pass, each int64 [parts, T, batch]."""
+    def take_steps(self, batch: int) -> dict[str, Tensor]:
+        """What the spikes of the last forward pass cost: by name, int64 [parts, T, batch].
+
+        Beside `acs` and `spikes`, `ac_weights` and `ac_neurons` say how large the memories are
+        that the accumulates read.
+        """
         part_of = torch.tensor([self.parts.index(row.part) for row in self.rows], dtype=torch.int64)
         empty = torch.zeros(len(self.parts), self.timesteps, batch, dtype=torch.int64)
         acs, spikes = self.take_layers(batch)
-        return empty.index_add(0, part_of, acs), empty.index_add(0, part_of, spikes)
+        layers = {"acs": acs, "spikes": spikes}
+        layers |= {name: acs * sizes[:, None, None] for name, sizes in self._sizes.items()}
+        return {name: empty.index_add(0, part_of, counts) for name, counts in layers.items()}
 
     def take(self, batch: int) -> tuple[Tensor, Tensor]:
         """ACs and spikes of the last forward pass, each int64 [parts, batch]."""
-        acs, spikes = self.take_steps(batch)
-        return acs.sum(1), spikes.sum(1)
+        steps = self.take_steps(batch)
+        return steps["acs"].sum(1), steps["spikes"].sum(1)
 
 
 @torch.no_grad()

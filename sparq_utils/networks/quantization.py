@@ -22,6 +22,9 @@ from sparq_utils.networks.quantized_synapse import QuantizedSynapse
 from sparq_utils.networks.residual import swap_layers
 from sparq_utils.networks.wiring import synapses
 
+INT8_SYNAPSES = (nnq.Conv2d, nnq.Linear)
+"""Layers of weights on INT8 kernels."""
+
 
 def quantize_aware(network: EarlyExitNetwork) -> EarlyExitNetwork:
     """A copy with fake quantisation in place, ready to be fine-tuned with :func:`train`.
@@ -72,6 +75,40 @@ def to_int8(prepared: EarlyExitNetwork) -> EarlyExitNetwork:
         return ao.convert(deepcopy(prepared).cpu().eval(), inplace=True)
 
 
+def dequantized(network: EarlyExitNetwork) -> EarlyExitNetwork:
+    """A floating-point copy of an INT8 network: its weights as they are, nothing else rounded.
+
+    What :func:`quantize_aware` takes to fine-tune an INT8 network further. Raises `ValueError` for
+    a network that is not INT8.
+    """
+    floating = deepcopy(network)
+    swapped = {m: _floating(m.synapse) for m in floating.modules() if is_int8(m)}
+    if not swapped:
+        raise ValueError(f"{network.name} is no INT8 network: to_int8() makes one")
+    swap_layers(floating, swapped)
+    return floating
+
+
+def is_int8(layer: nn.Module) -> bool:
+    """Whether a layer is a synapse on INT8 kernels."""
+    return isinstance(layer, QuantizedSynapse) and isinstance(layer.synapse, INT8_SYNAPSES)
+
+
+def _floating(synapse: nn.Module) -> nn.Module:
+    """The convolution or linear layer that an INT8 one stands for."""
+    weight, bias = synapse.weight().dequantize(), synapse.bias()
+    if isinstance(synapse, nnq.Linear):
+        layer = nn.Linear(synapse.in_features, synapse.out_features, bias=False)
+    else:
+        geometry = (synapse.kernel_size, synapse.stride, synapse.padding, synapse.dilation)
+        channels = (synapse.in_channels, synapse.out_channels)
+        layer = nn.Conv2d(*channels, *geometry, synapse.groups, bias=False)
+    layer.weight = nn.Parameter(weight)
+    if bias is not None:
+        layer.bias = nn.Parameter(bias.detach().clone())
+    return layer
+
+
 @contextmanager
 def quietly() -> Iterator[None]:
     """Without the notices that eager quantisation is to move to another package."""
@@ -86,7 +123,7 @@ def size_bytes(network: nn.Module) -> int:
     """Bytes of all weights and biases as stored: 4 each in FP32, 1 a weight in INT8."""
     total = 0
     for module in network.modules():
-        if isinstance(module, (nnq.Conv2d, nnq.Linear)):
+        if isinstance(module, INT8_SYNAPSES):
             bias = module.bias()
             total += module.weight().numel() + (0 if bias is None else 4 * bias.numel())
         elif isinstance(module, SYNAPSES):

@@ -1,12 +1,11 @@
 """Recording: run a network over images once, keep confidences, predictions and exact counts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version as installed_version
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.ao.nn import quantized as nnq
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
@@ -16,6 +15,7 @@ from sparq_utils.networks.counting import SpikeCounter
 from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
 from sparq_utils.networks.encoding import Rate, coding_of
 from sparq_utils.networks.levels import LevelActivation
+from sparq_utils.networks.quantization import is_int8
 from sparq_utils.networks.quantized_synapse import QuantizedSynapse
 from sparq_utils.networks.shapes import device_of
 from sparq_utils.traces.trace import CLASS_DTYPES, ExitTrace, MeasuredOn
@@ -44,17 +44,16 @@ def record(
     """
     images = as_images(images)
     counter = SpikeCounter(network, skip_zeros)
-    logits, acs, spikes = [], [], []
+    logits, counted = [], []
     label = f"recording {variant}" if progress else None
-    for steps, batch_acs, batch_spikes in run_counted(counter, images, seed, batch_size, label):
+    for steps, batch in run_counted(counter, images, seed, batch_size, label):
         logits.append(steps.mean(1).cpu())  # [exits, B, classes]
-        acs.append(batch_acs.sum(1))  # [parts, B]
-        spikes.append(batch_spikes.sum(1))
+        counted.append({name: count.sum(1) for name, count in batch.items()})  # [parts, B]
     logits = torch.cat(logits, 1)  # [exits, N, classes]
     confidence, prediction = logits.softmax(-1).max(-1)  # [exits, N]
     static = counter.static_steps().items()
     counts = {name: steps.sum(1, keepdim=True) for name, steps in static}  # [parts, 1]
-    counts |= {"acs": torch.cat(acs, 1), "spikes": torch.cat(spikes, 1)}
+    counts |= joined(counted, 1)
     return as_trace(
         confidence,
         prediction,
@@ -68,11 +67,7 @@ def record(
 def _kept(network: EarlyExitNetwork, logits: Tensor) -> dict[str, np.ndarray]:
     """Logits [exits, N, classes] as a trace keeps them: whole numbers where heads are INT8."""
     heads = [list(layers_of(head))[-1] for head in network.heads]
-    whole = all(
-        isinstance(head, QuantizedSynapse) and isinstance(head.synapse, (nnq.Linear, nnq.Conv2d))
-        for head in heads
-    )
-    if not whole or network.timesteps > MOST_STEPS:
+    if not all(map(is_int8, heads)) or network.timesteps > MOST_STEPS:
         return {"logits": logits.numpy()}
     # each step's logit is (q - zero_point) * scale, the answer their mean over the steps
     scale = np.array([head.synapse.scale for head in heads], np.float64) / network.timesteps
@@ -82,10 +77,10 @@ def _kept(network: EarlyExitNetwork, logits: Tensor) -> dict[str, np.ndarray]:
 
 def run_counted(
     counter: SpikeCounter, images: Images, seed: int, batch_size: int, label: str | None = None
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
     """Run the counter's network over all images, a batch at a time; `label` a progress bar.
 
-    Yields logits [exits, T, B, classes], and ACs and spikes, each int64 [parts, T, B]. The
+    Yields logits [exits, T, B, classes], and what spikes cost, by name int64 [parts, T, B]. The
     network is left in evaluation mode. Raises as :func:`record` does.
     """
     if not len(images):
@@ -103,7 +98,12 @@ def run_counted(
             batch = images.floats(slice(start, start + batch_size)).to(device)
             logits = network.forward_steps(batch).float()
             check_labels(images, logits.shape[-1])
-            yield logits, *counter.take_steps(len(batch))
+            yield logits, counter.take_steps(len(batch))
+
+
+def joined(counted: Sequence[dict[str, Tensor]], axis: int) -> dict[str, Tensor]:
+    """Counts of one batch after the other, by name, along the axis of the images."""
+    return {name: torch.cat([one[name] for one in counted], axis) for name in counted[0]}
 
 
 def per_exit(parts: Tensor) -> Tensor:

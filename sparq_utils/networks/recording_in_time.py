@@ -32,7 +32,7 @@ from torch.utils.data import Dataset
 from sparq_utils.data import Images, Samples, as_images
 from sparq_utils.networks.counting import SpikeCounter
 from sparq_utils.networks.early_exit import EarlyExitNetwork
-from sparq_utils.networks.recording import as_trace, measured_on, per_exit, run_counted
+from sparq_utils.networks.recording import as_trace, joined, measured_on, per_exit, run_counted
 from sparq_utils.traces.in_time import temporal_variant
 from sparq_utils.traces.trace import ExitTrace
 
@@ -71,16 +71,15 @@ def record_temporal(
     network = network.without_exits() if order is None else network
     images = as_images(images)
     counter = SpikeCounter(network, skip_zeros)
-    sure, best, acs, spikes = [], [], [], []
+    sure, best, counted = [], [], []
     label = f"recording {name}" if progress else None
-    for logits, batch_acs, batch_spikes in run_counted(counter, images, seed, batch_size, label):
+    for logits, batch in run_counted(counter, images, seed, batch_size, label):
         confidence, prediction = _answers(logits, criterion)  # [exits, T, B]
         sure.append(confidence)
         best.append(prediction)
-        acs.append(per_exit(batch_acs))  # [exits, T, B]
-        spikes.append(per_exit(batch_spikes))
-    counts = {name: per_exit(steps)[..., None] for name, steps in counter.static_steps().items()}
-    counts |= {"acs": torch.cat(acs, 2), "spikes": torch.cat(spikes, 2)}
+        counted.append({each: per_exit(count) for each, count in batch.items()})  # [exits, T, B]
+    counts = {count: per_exit(steps)[..., None] for count, steps in counter.static_steps().items()}
+    counts |= joined(counted, 2)
     return as_trace(
         _in_order(torch.cat(sure, 2), order),
         _in_order(torch.cat(best, 2), order),

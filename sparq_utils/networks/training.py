@@ -7,7 +7,7 @@ was not. Runs on a CPU, a GPU or several through Accelerate.
 
 import json
 import shutil
-from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from math import cos, inf, isfinite, pi
 from pathlib import Path
@@ -17,7 +17,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import GradientAccumulationPlugin, broadcast
 from torch import Tensor, nn
-from torch.nn.functional import affine_grid, cross_entropy, grid_sample, interpolate, one_hot, pad
+from torch.nn.functional import affine_grid, grid_sample, interpolate, pad
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
@@ -25,7 +25,8 @@ from sparq_utils.data import Images, Samples, as_images, check_labels
 from sparq_utils.files import write_whole
 from sparq_utils.networks.conversion import ClipFloorShift
 from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
-from sparq_utils.networks.wiring import geometry_of
+from sparq_utils.networks.losses import check_exit_weights, joint_loss, mean_spikes, spikes_of
+from sparq_utils.networks.wiring import geometry_of, is_spiking
 
 AUGMENTATIONS = ("none", "affine", "flip-crop")
 
@@ -46,7 +47,9 @@ class Recipe:
     (photographs). `small_epochs` first epochs see images shrunk to `small_size` pixels
     (progressive resizing). `precision` "bfloat16" runs the layers under autocast;
     `compile` fuses activations with `torch.compile` where there is a C++ compiler. The last exit
-    teaches the others with a share of `distillation` (:func:`joint_loss`).
+    teaches the others with a share of `distillation`
+    (:func:`~sparq_utils.networks.losses.joint_loss`). `spike_penalty` times the mean spikes per
+    neuron and timestep is added to the loss of a spiking network.
     """
 
     epochs: int
@@ -63,6 +66,7 @@ class Recipe:
     compile: bool = False
     exit_weights: tuple[float, ...] | None = None
     distillation: float = 0.0
+    spike_penalty: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained with."""
@@ -75,6 +79,7 @@ class Recipe:
             ("mixup_alpha", 0, inf),
             ("label_smoothing", 0, 1),
             ("distillation", 0, 1),
+            ("spike_penalty", 0, inf),
             ("small_epochs", 0, self.epochs),
         ):
             value = getattr(self, name)
@@ -82,7 +87,7 @@ class Recipe:
                 raise ValueError(f"{name} is {value}, expected a number from {low} to {high}")
         if self.small_epochs and self.small_size < 1:
             raise ValueError(f"{self.small_epochs} epochs of images of {self.small_size} pixels")
-        _check_exit_weights(self.exit_weights)
+        check_exit_weights(self.exit_weights)
         if self.augment not in AUGMENTATIONS:
             raise ValueError(
                 f"unknown augmentation '{self.augment}', expected one of {AUGMENTATIONS}"
@@ -96,45 +101,6 @@ class Recipe:
         if step < warmup:
             return self.learning_rate * (step + 1) / warmup
         return self.learning_rate * 0.5 * (1 + cos(pi * (step - warmup) / (total - warmup)))
-
-
-def _check_exit_weights(weights: Sequence[float] | None) -> None:
-    """Raise `ValueError` unless a weighted mean can be taken."""
-    if weights is not None and not (
-        all(isfinite(weight) and weight >= 0 for weight in weights) and sum(weights) > 0
-    ):
-        raise ValueError(
-            f"exit weights are {tuple(weights)}, expected numbers from 0, not all of them 0"
-        )
-
-
-def joint_loss(
-    logits: Tensor,
-    targets: Tensor,
-    weights: Sequence[float] | None = None,
-    label_smoothing: float = 0.0,
-    distillation: float = 0.0,
-) -> Tensor:
-    """Weighted mean of the cross-entropies of all exits (BranchyNet, Teerapittayanon 2016).
-
-    `logits` [exits, B, classes]; `targets` int64 [B]; `weights` one per exit, all equal for None.
-    With `distillation` the last exit teaches the others: their target is the label, mixed with
-    that share of the last exit's answer (self-distillation, Phuong and Lampert, 2019).
-    """
-    _check_exit_weights(weights)
-    weights = [1.0] * len(logits) if weights is None else weights
-    if len(weights) != len(logits):
-        raise ValueError(f"{len(weights)} exit weights for {len(logits)} exits: need one an exit")
-    classes = logits.shape[-1]
-    label = one_hot(targets, classes).to(logits.dtype)  # [B, classes]
-    label = label * (1 - label_smoothing) + label_smoothing / classes
-    teacher = logits[-1].detach().softmax(-1)
-    wanted = [label.lerp(teacher, distillation)] * (len(logits) - 1) + [label]
-    losses = [
-        weight * cross_entropy(exit_logits, target)
-        for weight, exit_logits, target in zip(weights, logits, wanted, strict=True)
-    ]
-    return torch.stack(losses).sum() / sum(weights)
 
 
 def train(
@@ -151,12 +117,14 @@ def train(
     Images may also be any map-style Dataset of (image, label) pairs (read as
     :class:`~sparq_utils.data.Samples`). Layers none of whose parameters require gradients stay as
     they are, with the running statistics of batch norm. Raises :class:`TrainingError` when the
-    loss is no number any more.
+    loss is no number any more, `ValueError` for a spike penalty on a network without spikes.
 
     With a `checkpoint` path the state is saved there after every epoch, and training goes on
     from it if it exists: `CheckpointError` if it is damaged or of another network, data or recipe.
     Each epoch's dict holds `epoch`, `loss`, `rate` and `accuracy` (validation, one an exit).
     """
+    if recipe.spike_penalty and not is_spiking(network):
+        raise ValueError(f"{network.name} has no spikes to penalise: convert() it first")
     training, validation = as_images(training, "train"), as_images(validation, "validation")
     answering = geometry_of(list(layers_of(network.heads[-1]))[-1])
     if classes := getattr(answering, "out_features", None):
@@ -274,19 +242,22 @@ def _train_mode(network: nn.Module) -> None:
 def _mixed_loss(
     network: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe, rng: np.random.Generator
 ) -> Tensor:
-    """Joint loss of a batch mixed with its own mirror image (mixup, Zhang et al., 2018)."""
+    """Joint loss of a batch mixed with its own mirror image (mixup, Zhang et al., 2018).
+
+    And the penalty on the spikes that it caused.
+    """
     alpha = recipe.mixup_alpha
     share = float(rng.beta(alpha, alpha)) if alpha else 1.0
     mixed = images.lerp(images.flip(0), 1 - share) if alpha else images
-    with torch.autocast(images.device.type, torch.bfloat16, recipe.precision == "bfloat16"):
+    precision = torch.autocast(images.device.type, torch.bfloat16, recipe.precision == "bfloat16")
+    with precision, spikes_of(network) if recipe.spike_penalty else nullcontext([]) as spikes:
         logits = network(mixed.contiguous(memory_format=torch.channels_last))
     logits = logits.float()  # [exits, B, classes]
     how = (recipe.exit_weights, recipe.label_smoothing, recipe.distillation)
     loss = joint_loss(logits, labels, *how)
-    if not alpha:
-        return loss
-    other = joint_loss(logits, labels.flip(0), *how)
-    return share * loss + (1 - share) * other
+    if alpha:
+        loss = share * loss + (1 - share) * joint_loss(logits, labels.flip(0), *how)
+    return loss + recipe.spike_penalty * mean_spikes(spikes) if spikes else loss
 
 
 def _augment(images: Tensor, kind: str, generator: torch.Generator) -> Tensor:
@@ -390,6 +361,9 @@ def _resume(
     try:
         state = torch.load(path, map_location=device, weights_only=True)
         found, history = dict(state["identity"]), list(state["history"])
+        if "recipe" in found:  # of fields that are newer than it, it did the defaults
+            recipe = asdict(Recipe(1)) | json.loads(found["recipe"])
+            found["recipe"] = json.dumps(recipe)
     except Exception as error:  # damaged archives fail in many ways
         kind = type(error).__name__  # their texts run over many lines
         raise CheckpointError(f"{path} is no usable checkpoint ({kind}); delete it") from error

@@ -1,4 +1,4 @@
-from .audit import audit_counts, audit_frame, audit_report, audit_rows
+from .audit import audit_counts, audit_report, audit_rows
 from .evidence import Finding, Printed, Rounded
 from .printed import (
     CITATION,
@@ -28,7 +28,6 @@ __all__ = [
     "Printed",
     "Rounded",
     "audit_counts",
-    "audit_frame",
     "audit_report",
     "audit_rows",
     "lookup",

@@ -7,8 +7,6 @@ called a reading, and cannot be decided.
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from sparq_utils.paper import claims as audit_claims
 from sparq_utils.paper import readings as audit_readings
@@ -16,9 +14,6 @@ from sparq_utils.paper import tables_1_2 as audit_tables
 from sparq_utils.paper import tables_3_4 as audit_energy
 from sparq_utils.paper.evidence import VERDICTS, Finding
 from sparq_utils.paper.printed import CITATION
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 CHECKS = audit_tables.CHECKS + audit_energy.CHECKS + audit_claims.CHECKS + audit_readings.CHECKS
 """Every check: a function without arguments that returns findings."""
@@ -32,13 +27,6 @@ def audit() -> list[Finding]:
 def audit_counts(findings: Sequence[Finding]) -> dict[str, int]:
     """How many findings have each verdict."""
     return {verdict: sum(f.verdict == verdict for f in findings) for verdict in VERDICTS}
-
-
-def audit_frame(findings: Sequence[Finding]) -> "DataFrame":
-    """The findings as a table, one row each, columns as in :class:`Finding`."""
-    from pandas import DataFrame
-
-    return DataFrame([asdict(finding) for finding in findings])
 
 
 def audit_report(findings: Sequence[Finding], width: int = 88) -> str:

@@ -13,20 +13,28 @@ from sparq_utils.networks.architectures import NETWORKS
 from sparq_utils.networks.conversion import ClipFloorShift, convert, fold_batch_norm
 from sparq_utils.networks.early_exit import EarlyExitNetwork
 from sparq_utils.networks.int8 import load_int8
+from sparq_utils.networks.quantization import dequantized, quantize_aware
 from sparq_utils.networks.recording import record
 from sparq_utils.networks.recording_in_time import record_temporal
 from sparq_utils.results import files
 from sparq_utils.results.files import TEMPORAL, TRACES
+from sparq_utils.results.manifest import TRAININGS
 from sparq_utils.traces.trace import ExitTrace
 
-TIMESTEPS = {"snn": 32, "snn-rate": 32, "qsnn": 4, "qdsnn": 4}
+TIMESTEPS = {"snn": 32, "snn-rate": 32, "qsnn": 4, "qdsnn": 4, "qdsnn-sparse": 4}
 """T of the spiking variants, as in the paper."""
 
-INT8 = {
+SPARSE = "qdsnn-sparse"
+"""The INT8 spiking network that was trained for silence."""
+
+INT8 = ("qdsnn", "qdann", SPARSE)
+"""The networks that are fine-tuned with eight bits."""
+
+CONVERTED = {
     "qdsnn": {"timesteps": TIMESTEPS["qdsnn"]},
     "qdann": {"timesteps": 1, "neurons": "levels", "levels": TIMESTEPS["qdsnn"]},
 }
-"""How the networks that are fine-tuned with eight bits are converted from the ANN."""
+"""How those that start from the ANN are converted from it."""
 
 IN_TIME = dict(zip(TEMPORAL, files.IN_TIME, strict=True))
 """How an INT8 network is recorded leaving in time: the variant, the criterion, the order."""
@@ -44,12 +52,8 @@ def variants(experiment: Experiment) -> list[str]:
 def weights_file(variant: str) -> str:
     """The file of weights that a variant is made from."""
     variant = IN_TIME.get(variant, (variant,))[0]
-    return {
-        "qsnn": "qdsnn.safetensors",
-        "qdsnn": "qdsnn.safetensors",
-        "qann": "qdann.safetensors",
-        "qdann": "qdann.safetensors",
-    }.get(variant, "ann.safetensors")
+    made_of = {"qsnn": "qdsnn", "qann": "qdann"} | {name: name for name in INT8}
+    return f"{made_of.get(variant, 'ann')}.safetensors"
 
 
 def network_of(variant: str, experiment: Experiment, folder: Path, levels: int) -> EarlyExitNetwork:
@@ -91,6 +95,22 @@ def recorder_of(variant: str, timesteps: int) -> Callable[..., ExitTrace]:
     return partial(record_temporal, variant=source, **how)
 
 
+def untrained(
+    name: str, experiment: Experiment, folder: Path, levels: int, seed: int = 0
+) -> EarlyExitNetwork:
+    """What the training of the weights `name` starts from, made of others in a run's folder.
+
+    The ANN starts anew; a sparse network from the weights that its INT8 network was recorded with,
+    dequantised, for those are kept wherever results are. Raises as :func:`load_ann` does.
+    """
+    if name == "ann":
+        return new_network(experiment, levels, seed)
+    source = folder / f"{TRAININGS[name].source}.safetensors"
+    if name in CONVERTED:
+        return quantize_aware(convert(load_ann(source, experiment, levels), **CONVERTED[name]))
+    return quantize_aware(dequantized(load_known_int8(source, experiment)))
+
+
 def new_network(experiment: Experiment, levels: int, seed: int = 0) -> EarlyExitNetwork:
     """The experiment's untrained dynamic ANN with clip-floor-shift activations."""
     with torch.random.fork_rng():
@@ -127,7 +147,7 @@ def load_known_int8(path: Path, experiment: Experiment) -> EarlyExitNetwork:
     network = load_int8(path)
     ann = new_network(experiment, 1)
     found = (network.name, network.exits, network.timesteps)
-    expected = (ann.name, ann.exits, INT8[path.stem]["timesteps"])
+    expected = (ann.name, ann.exits, TIMESTEPS.get(path.stem, 1))
     if found != expected:
         raise ExperimentError(
             "{} holds {} with {} exits at T={}, expected {} with {} at T={}; move it away".format(

@@ -17,6 +17,8 @@ from sparq_utils.results.manifest import (
     CONVERSIONS,
     MANIFEST,
     NOTES,
+    PENALTIES,
+    TRAININGS,
     WEIGHTS,
     Manifest,
     ResultsError,
@@ -242,7 +244,8 @@ def bind(folder: str | Path) -> Manifest:
     if not seed.isdecimal():
         raise ResultsError(f"{folder} is named like no seed; expected seed-0, seed-1, ...")
     levels = experiment.profiles["full"].levels
-    recipe = {"levels": levels, "ann": notes["ann_recipe"], "qat": notes["qat_recipe"]}
+    known = {one.recipe: f"{one.step}_recipe" for one in reversed(TRAININGS.values())}
+    recipe = {"levels": levels} | {name: notes[k] for name, k in known.items() if k in notes}
     manifest = Manifest(folder, experiment.name, int(seed), recipe, describe(splits), {})
     for name, trace in traces.items():
         on = trace.measured_on
@@ -254,7 +257,7 @@ def bind(folder: str | Path) -> Manifest:
     for name, holds, told in rerun(manifest, experiment, splits, traces):
         if not holds:
             raise ResultsError(f"{folder / name} does not come from its weights: {told}")
-    for name in (*names, NOTES, *([CONVERSIONS] if manifest.seed == 0 else [])):
+    for name in (*names, NOTES, *((CONVERSIONS, PENALTIES) if manifest.seed == 0 else ())):
         if (folder / name).is_file():
             on = traces[name].measured_on if name in traces else None
             where = f"{on.hardware}, {on.provenance}" if on else f"torch {notes['torch']}"

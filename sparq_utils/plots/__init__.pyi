@@ -3,6 +3,7 @@ from .charts import clouds, dots, images, lines, raster, stacked
 from .outcomes import (
     confidence_histograms,
     exit_shares,
+    frontiers,
     learning_curves,
     reliability,
     trade_off,
@@ -23,6 +24,7 @@ __all__ = [
     "energy_axis",
     "exit_shares",
     "figure",
+    "frontiers",
     "images",
     "learning_curves",
     "lines",

@@ -31,6 +31,7 @@ _LOOKS = {
     "qdann": (COLOURS[4], "X"),
     "snn": (COLOURS[0], "s"),
     "qsnn": (COLOURS[2], "s"),
+    "qdsnn-sparse": (COLOURS[3], "d"),
     "qdsnn": (COLOURS[1], "D"),
 }
 SIZE = (5.6, 3.9)  # inches: on a 390 px screen the column's 350 px keep 13 pt text above 11 px

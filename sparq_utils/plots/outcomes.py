@@ -20,6 +20,7 @@ from sparq_utils.plots.canvas import (
     nth_look,
 )
 from sparq_utils.plots.charts import stacked
+from sparq_utils.results.notes import Silence
 from sparq_utils.traces.sweeps import pareto_front
 from sparq_utils.traces.trace import ExitTrace
 
@@ -67,6 +68,32 @@ def trade_offs(panels: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]
         energy_axis(axes, log=True)
         axes.set(title=title, ylabel="accuracy (%)")
         axes.grid(True)
+    legend_below(whole, drawn[0, 0])
+    return whole
+
+
+@drawn_once
+def frontiers(panels: Mapping[str, Silence]) -> Figure:
+    """Accuracy of the last exit against its spike rate in a panel per network, penalties beside.
+
+    A square is where fine-tuning started, a star the penalty that was chosen.
+    """
+    size = (SIZE[0], 3.0 * len(panels))
+    whole, drawn = plt.subplots(len(panels), squeeze=False, figsize=size)
+    for axes, (title, found) in zip(drawn[:, 0], panels.items(), strict=True):
+        spikes, right = 100 * found.spike_rate[:, -1], 100 * found.accuracy[:, -1]
+        axes.plot(spikes, right, "o-", color=COLOURS[0], label="fine-tuned")
+        for penalty, *at in zip(found.penalties, spikes, right, strict=True):
+            axes.annotate(f"{penalty:g}", at, (6, 6), textcoords="offset points")
+        chosen = found.penalties.index(found.chosen)
+        axes.plot(spikes[chosen], right[chosen], "*", color=COLOURS[1], markersize=17,
+                  label="chosen", zorder=3)  # fmt: skip
+        accuracy, rate = (100 * each[-1] for each in found.start)
+        axes.plot(rate, accuracy, "s", color=COLOURS[2], label="start")
+        axes.margins(0.12)
+        label_axes(axes, "", "accuracy (%)")
+        axes.set_title(title)
+    drawn[-1, 0].set_xlabel("spikes per neuron and timestep (%)")
     legend_below(whole, drawn[0, 0])
     return whole
 

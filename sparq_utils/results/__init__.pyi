@@ -12,7 +12,7 @@ from .files import (
     seeds,
     trace_path,
 )
-from .notes import Conversion, conversion, exit_training, training_notes
+from .notes import Conversion, Silence, conversion, exit_training, silence, training_notes
 from .opponents import beside_opponent, opponents_table, winners
 from .rows import Row, as_dicts, beside_paper, collect, row
 from .tables import accuracy_text, network_label, table_1, table_2, table_3, table_4
@@ -29,6 +29,7 @@ __all__ = [
     "NotRecordedError",
     "ResultsError",
     "Row",
+    "Silence",
     "Variant",
     "accuracy_text",
     "as_dicts",
@@ -46,6 +47,7 @@ __all__ = [
     "results_dir",
     "row",
     "seeds",
+    "silence",
     "table_1",
     "table_2",
     "table_3",

@@ -7,7 +7,7 @@ import os
 from itertools import starmap
 from pathlib import Path
 
-from sparq_utils.results.manifest import WEIGHTS, ResultsError, read_manifest
+from sparq_utils.results.manifest import TRAININGS, ResultsError, read_manifest
 from sparq_utils.traces.in_time import temporal_variant
 from sparq_utils.traces.trace import ExitTrace, load_trace
 
@@ -32,7 +32,9 @@ BEYOND = {"resnet20-cifar10": ("ResNet-20", "CIFAR-10")}
 """Network and data of the experiments that the paper does not have."""
 
 SPLITS = ("validation", "test")
-TRACES = ("ann", "dynamic-ann", "snn", "snn-rate", "qsnn", "qdsnn", "qann", "qdann")
+TRACES = (
+    *("ann", "dynamic-ann", "snn", "snn-rate", "qsnn", "qdsnn", "qdsnn-sparse", "qann", "qdann"),
+)
 """The variants that are recorded for every seed."""
 
 IN_TIME = (("qsnn", "confidence", None), ("qsnn", "gap", None), ("qdsnn", "confidence", "stage"))
@@ -42,7 +44,7 @@ of which variant, what decides, in which order it runs."""
 TEMPORAL = tuple(starmap(temporal_variant, IN_TIME))
 """The names under which that is recorded."""
 
-DYNAMIC = ("dynamic-ann", "qdsnn", "qdann", *TEMPORAL)
+DYNAMIC = ("dynamic-ann", "qdsnn", "qdsnn-sparse", "qdann", *TEMPORAL)
 """Those with several exits, recorded on validation images too."""
 
 
@@ -77,7 +79,7 @@ def network_path(experiment: str, variant: str, seed: int = 0) -> Path:
     Raises `ValueError` for an unknown experiment or network, :class:`NotRecordedError` if it is
     not there, :class:`ResultsError` for another file than the manifest names.
     """
-    known = [Path(name).stem for name in WEIGHTS if name != WEIGHTS[0]]
+    known = [name for name, training in TRAININGS.items() if training.source]
     if variant not in known:
         raise ValueError(f"unknown INT8 network '{variant}'; choose one of {', '.join(known)}")
     path = trace_path(experiment, variant, seed=seed).with_name(f"{variant}.safetensors")

@@ -9,20 +9,43 @@ missing (AlexNet's floating-point weights are too large to be kept with the book
 import hashlib
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from sparq_utils.files import read_json, write_json
 
-MANIFEST, NOTES, CONVERSIONS = "manifest.json", "training.json", "../conversion.json"
-"""The manifest, what training gave (bound last, as it grows), and the comparison of conversions."""
+MANIFEST, NOTES = "manifest.json", "training.json"
+"""The manifest, and what training gave (bound last, as it grows)."""
 
-WEIGHTS = ("ann.safetensors", "qdsnn.safetensors", "qdann.safetensors")
-"""Files that the traces of a run are made from; the last two are made from the first."""
+CONVERSIONS, PENALTIES = "../conversion.json", "../silence.json"
+"""What the first seed alone compares: ways to convert, and penalties on spikes."""
 
-CHECKPOINTS = {"ann": "ann.pt", "qdsnn": "qat.pt", "qdann": "qat-qdann.pt"}
-"""Where the training of each of the weights goes on from."""
+
+class Training(NamedTuple):
+    """How weights come about: the `step` of training, its `recipe`, the weights it starts from."""
+
+    step: str
+    recipe: str
+    source: str | None
+
+    @property
+    def checkpoint(self) -> str:
+        """The file that the training goes on from."""
+        return f"{self.step}.pt"
+
+
+TRAININGS = {
+    "ann": Training("ann", "ann", None),
+    "qdsnn": Training("qat", "qat", "ann"),
+    "qdann": Training("qat-qdann", "qat", "ann"),
+    "qdsnn-sparse": Training("qat-qdsnn-sparse", "silence", "qdsnn"),
+}
+"""The weights of a run by name (`<name>.safetensors`), in the order in which they are trained."""
+
+WEIGHTS = {f"{name}.safetensors": training for name, training in TRAININGS.items()}
+"""The same by file."""
 
 
 class ResultsError(LookupError):
@@ -90,17 +113,19 @@ class Manifest:
                 "recorded one back or move the folder away"
             )
 
-    def check_all(self) -> None:
-        """Check every file there is, listed or not, and that lost weights can be made again."""
+    def check_all(self, trained: Collection[str] = WEIGHTS) -> None:
+        """Check every file there is, listed or not, and that lost weights can be made again.
+
+        That goes for the weights in `trained`; others are not going to be made.
+        """
         for name in sorted({*self.files, *recorded_names(self.folder)}):
             self.check(name)
         for name in self.missing():
             made_of_it = {f for f in self.files if f.endswith(".npz")}
-            if name == WEIGHTS[0]:
-                made_of_it |= set(WEIGHTS[1:]) & set(self.files)
-            if name not in WEIGHTS or not made_of_it:
+            made_of_it |= {f for f, one in WEIGHTS.items() if one.source == Path(name).stem}
+            if name not in trained or not made_of_it & set(self.files):
                 continue
-            if not (self.folder / CHECKPOINTS[name.removesuffix(".safetensors")]).is_file():
+            if not (self.folder / WEIGHTS[name].checkpoint).is_file():
                 raise ResultsError(
                     f"{self.folder / name} is not here, and others would not belong to the traces "
                     f"beside it: put it back (SHA-256 {self.files[name]['sha256']}), or run into a "
@@ -145,7 +170,10 @@ def read_manifest(folder: Path) -> Manifest | None:
 def _is_entry(name: str, entry: object) -> bool:
     """Whether the manifest may say this of a file of this name."""
     return (
-        (name == CONVERSIONS or re.fullmatch(r"[\w-]+\.(npz|safetensors|json)", name) is not None)
+        (
+            name in (CONVERSIONS, PENALTIES)
+            or re.fullmatch(r"[\w-]+\.(npz|safetensors|json)", name) is not None
+        )
         and isinstance(entry, dict)
         and {key: type(value) for key, value in entry.items()} == {"sha256": str, "made_on": str}
         and re.fullmatch("[0-9a-f]{64}", entry["sha256"]) is not None
@@ -153,12 +181,19 @@ def _is_entry(name: str, entry: object) -> bool:
 
 
 def open_run(
-    folder: Path, experiment: str, seed: int, recipe: dict, data: dict, defaults: dict
+    folder: Path,
+    experiment: str,
+    seed: int,
+    recipe: dict,
+    data: dict,
+    defaults: dict,
+    trained: Collection[str] = WEIGHTS,
 ) -> Manifest:
     """The manifest of a run that begins in a folder, or goes on; refuses what does not belong.
 
-    `recipe` has the fields of each training ("ann", "qat"), of which older recordings may lack
-    some: `defaults` are what those did. Weights that were trained elsewhere are taken up if their
+    `recipe` has the fields of each training ("ann", "qat", "silence"), of which older recordings
+    may lack some: `defaults` are what those did. `trained` are the weights it is to make, if they
+    are not there. Weights that were trained elsewhere are taken up if their
     training.json names this recipe and these data; traces without a manifest are not. Raises
     :class:`ResultsError`, `ValueError` for a damaged file, and leaves everything as it was.
     """
@@ -180,7 +215,7 @@ def open_run(
     now = {"experiment": experiment, "seed": seed, "recipe": recipe, "data": data}
     for what, value in now.items():
         _check_same(folder, what, getattr(found, what), value, defaults)
-    found.check_all()
+    found.check_all(trained)
     found.recipe, found.data = recipe, data
     return found
 
@@ -193,8 +228,7 @@ def _check_notes(
     notes = read_json(path) if path.is_file() else {}
     now = {"data": data["train"]["name"], "train_images": data["train"]["images"]}
     for name in weights:  # they must say what they are of
-        step = CHECKPOINTS[name.removesuffix(".safetensors")].removesuffix(".pt")
-        now[f"{step}_recipe"] = recipe["ann" if step == "ann" else "qat"]
+        now[f"{WEIGHTS[name].step}_recipe"] = recipe[WEIGHTS[name].recipe]
     for key, value in now.items():
         if weights and key not in notes:
             raise ResultsError(

@@ -1,4 +1,4 @@
-"""What runs noted besides traces: how they trained, how conversion went, ways to train exits."""
+"""What runs noted besides traces: how they trained, and what they compared on the way."""
 
 import json
 from dataclasses import dataclass
@@ -49,6 +49,38 @@ def conversion(experiment: str) -> Conversion:
         for way, by_t in found["methods"].items()
     }
     return Conversion(methods, found["ann_accuracy"], found["images"])
+
+
+@dataclass(frozen=True)
+class Silence:
+    """What penalties on spikes lead to, on validation images (`silence.json`).
+
+    `penalties` [points], of which `chosen` is the one of the recorded sparse network; `accuracy`
+    and `spike_rate` [points, exits], fractions: of the images, and of all chances to spike up to an
+    exit. `start` is the accuracy and the spike rate, [exits] each, that all of them started from.
+    """
+
+    penalties: tuple[float, ...]
+    accuracy: np.ndarray
+    spike_rate: np.ndarray
+    start: tuple[np.ndarray, np.ndarray]
+    chosen: float
+
+
+def silence(experiment: str) -> Silence:
+    """An experiment's penalties on spikes; raises :class:`NotRecordedError` if there are none."""
+    path = results_dir() / experiment / "silence.json"
+    if not path.is_file():
+        raise NotRecordedError(f"no {path}; {how_to_record(experiment)}")
+    found = json.loads(path.read_text("utf-8"))
+    start, *points = found["points"]
+    both = ("accuracy", "spike_rate")
+    return Silence(
+        tuple(point["penalty"] for point in points),
+        *(np.array([point[name] for point in points]) for name in both),
+        tuple(np.array(start[name]) for name in both),
+        found["chosen"],
+    )
 
 
 def training_notes(experiment: str) -> list[dict]:

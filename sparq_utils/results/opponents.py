@@ -10,6 +10,9 @@ from sparq_utils.traces.energy_models import ENERGY_MODELS, EnergyModel
 from sparq_utils.traces.rivals import break_even
 from sparq_utils.traces.trace import TraceError
 
+EVEN = 1.005
+"""Below this factor two modelled energies are called even."""
+
 
 def beside_opponent(
     spiking: Row, opponent: Row, models: Mapping[str, EnergyModel] = ENERGY_MODELS
@@ -47,8 +50,9 @@ def opponents_table(
 ) -> pd.DataFrame:
     """:func:`beside_opponent` for all recorded experiments, indexed by network and model.
 
-    It also says `spiking_accuracy` and `opponent_accuracy`, fractions, means over seeds. An
-    experiment of which one of the two rows is not recorded is left out.
+    It also says `spiking_accuracy` and `opponent_accuracy`, fractions, and `spiking_ops` and
+    `opponent_ops`, MACs and ACs per image, means over seeds. An experiment of which one of the two
+    rows is not recorded is left out.
     """
     found = {}
     for experiment in recorded() if experiments is None else experiments:
@@ -57,9 +61,10 @@ def opponents_table(
         except NotRecordedError:
             continue
         table = beside_opponent(ours, theirs, models)
-        table.insert(0, "opponent_accuracy", float(theirs.accuracy.mean()))
-        table.insert(0, "spiking_accuracy", float(ours.accuracy.mean()))
-        found[experiment] = table
+        about = {"spiking": ours, "opponent": theirs}.items()
+        said = {f"{side}_accuracy": float(one.accuracy.mean()) for side, one in about}
+        said |= {f"{side}_ops": one.synaptic_ops() for side, one in about}
+        found[experiment] = table.assign(**said)[[*said, *table]]
     if not found:
         raise NotRecordedError(f"neither experiment has both '{spiking}' and '{opponent}' recorded")
     return pd.concat(found, names=["experiment"])
@@ -68,9 +73,11 @@ def opponents_table(
 def winners(table: pd.DataFrame) -> pd.DataFrame:
     """A table of :func:`opponents_table` as models by networks: who wins, and by how much.
 
-    A cell reads "spiking 1.3x" where the opponent needs 1.3 times as much, or the other way round.
+    A cell reads "spiking 1.33x" where the opponent needs 1.33 times as much, or the other way
+    round, and "even" where that factor is less than :data:`EVEN`. It is empty where the model
+    cannot price the network's traces.
     """
     factor = table["ratio"].where(table["ratio"] >= 1, 1 / table["ratio"])
-    cells = table["winner"] + factor.map(" {:.2f}x".format)
+    cells = (table["winner"] + factor.map(" {:.2f}x".format)).where(factor >= EVEN, "even")
     order = table.index.get_level_values("model").unique()
-    return cells.unstack("experiment").loc[order]
+    return cells.unstack("experiment", fill_value="").loc[order]

@@ -135,6 +135,8 @@ ROWS = {
         "the table of most reward (Eq. 1-2, joules saved) on validation images",
         lambda seen: exact_optimum(seen.validation).policy,
     ),
+    "qdsnn-sparse-0.6-0.7": _fixed("sparse QDSNN", "qdsnn-sparse", 0.6, 0.7),
+    "qdsnn-sparse-company-best": _best("sparse QDSNN in company", "qdsnn-sparse"),
     "qann": Variant("QANN", "qann"),
     "qdann-0.6-0.7": _fixed("QDANN", "qdann", 0.6, 0.7),
     "qdann-company-best": _best("QDANN in company", "qdann"),
@@ -147,6 +149,7 @@ BESIDE = {"snn-rate": Variant("SNN, rate-coded", "snn-rate")}
 
 LABELS = {name: one.label for name, one in (ROWS | BESIDE).items()} | {
     "qdsnn": "QDSNN",
+    "qdsnn-sparse": "sparse QDSNN",
     "qdann": "QDANN",
 }
 """How rows and recorded traces are called in tables, figures and explorers."""

@@ -9,6 +9,7 @@ from .optimum import Objective, Optimum, exact_optimum, reward_bound
 from .policies import BIN_EDGES, LastExit, Oracle, Policy, Table, Thresholds, outcome
 from .qlearning import Learned, Learning, learn
 from .rivals import BreakEven, break_even, spike_rate
+from .states import runner_up, with_runner_up
 from .sweeps import choose_thresholds, pareto_front, sweep_thresholds, thresholds_within
 from .trace import COUNTS, ExitTrace, MeasuredOn, TraceError, load_trace, save_trace
 
@@ -48,6 +49,7 @@ __all__ = [
     "pareto_front",
     "power_w",
     "reward_bound",
+    "runner_up",
     "save_trace",
     "sensitivity",
     "spike_rate",
@@ -56,4 +58,5 @@ __all__ = [
     "temporal_variant",
     "threshold_curve",
     "thresholds_within",
+    "with_runner_up",
 ]

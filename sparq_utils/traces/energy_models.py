@@ -13,6 +13,7 @@ from sparq_utils.traces.lemaire import Lemaire
 from sparq_utils.traces.memory import MemoryModel, memory_model
 from sparq_utils.traces.prices import EnergyConstants
 from sparq_utils.traces.trace import ExitTrace
+from sparq_utils.traces.yan import Yan
 
 
 class EnergyModel(Protocol):
@@ -71,6 +72,7 @@ def _all() -> list[EnergyModel]:
             for name in exact
         ),
         Lemaire(),
+        Yan(),
     ]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from sparq_utils.traces.energy import mean_at
 from sparq_utils.traces.energy_models import EnergyModel
-from sparq_utils.traces.trace import ExitTrace
+from sparq_utils.traces.trace import CAUSED_BY_SPIKES, ExitTrace
 
 Left = tuple[ExitTrace, np.ndarray]
 """A trace, and the exit at which each of its samples leaves, int [samples]."""
@@ -76,7 +76,8 @@ def break_even(model: EnergyModel, spiking: Sequence[Left], opponent: Sequence[L
 
 def without_spikes(trace: ExitTrace) -> ExitTrace:
     """The same network if none of its neurons ever fired: what it costs in silence."""
-    silent = {name: np.zeros_like(trace.counts[name]) for name in ("acs", "spikes")}
+    caused = [name for name in CAUSED_BY_SPIKES if name in trace.counts]
+    silent = {name: np.zeros_like(trace.counts[name]) for name in caused}
     return replace(trace, counts=trace.counts | silent)
 
 

@@ -31,8 +31,18 @@ COUNTS = {
 
 ADDED_COUNTS = {
     "current_reads": "constant currents of a direct-coded first layer x the timesteps they last",
+    "mac_weights": "MACs and biases read, each times the parameters of its layer",
+    "ac_weights": "accumulates, each times the parameters of its layer",
+    "update_neurons": "membrane updates, each times the neurons of its layer",
+    "ac_neurons": "accumulates, each times the neurons of its layer",
 }
-"""Counts that traces recorded before they were counted lack."""
+"""Counts that traces recorded before they were counted lack.
+
+The last four say how large a memory an access goes to, where each layer has one of its own.
+"""
+
+CAUSED_BY_SPIKES = ("acs", "spikes", "ac_weights", "ac_neurons")
+"""Counts that are proportional to the spikes, and 0 in silence."""
 
 ENCODINGS = ("analog", "direct", "rate", "latency")
 
@@ -141,7 +151,7 @@ class ExitTrace:
         Raises :class:`TraceError` for a count that was added since the trace was recorded.
         """
         if name in ADDED_COUNTS and name not in self.counts:
-            if self.measured_on.encoding == "direct":
+            if name != "current_reads" or self.measured_on.encoding == "direct":
                 raise TraceError(f"this trace lacks the count '{name}'; record it again")
             return np.broadcast_to(np.int64(0), self.confidence.shape)
         return np.broadcast_to(self.counts[name], self.confidence.shape)
