@@ -46,9 +46,10 @@ function whoLeaves(trace, thresholds) {
   return { leaving, right, samples };
 }
 
+const lineColour = (network) => `var(--line-${network % 5})`;
 /** How a file is drawn, in the plot and beside its name. */
 const lineOf = ({ of, kind }, files) => ({
-  stroke: exitColour(of),
+  stroke: lineColour(of),
   "stroke-dasharray": DASHES[[...new Set(files.map((file) => file.kind))].indexOf(kind) % 3],
 });
 
@@ -76,7 +77,7 @@ function plotOf(files, fronts) {
     ys = fronts.flatMap(({ y }) => [...y]);
   const curves = files.map((file) => s("path", { class: "sq-curve", ...lineOf(file, files) })),
     rings = files.map(({ of }) =>
-      s("circle", { r: 7, fill: "none", stroke: exitColour(of), "stroke-width": 3.5 }),
+      s("circle", { r: 7, fill: "none", stroke: lineColour(of), "stroke-width": 3.5 }),
     );
   plot.marks.append(...curves, ...rings);
   return {
