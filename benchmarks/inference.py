@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from benchmarks.limit import products_of
 from benchmarks.models import ann, random_images, snn
 from benchmarks.peers import Twin, snntorch_loop, spikingjelly_multistep
 from benchmarks.timing import Case, Contest
 from sparq_utils.networks.conversion import convert
-from sparq_utils.networks.integer import is_fast, with_integer_synapses
+from sparq_utils.networks.fastest import optimize_for_inference
 from sparq_utils.networks.spiking import LIF, fast_sigmoid, triangular
 
 SNNTORCH, SPIKINGJELLY = "snnTorch, step loop", "SpikingJelly 2.0, multi-step"
@@ -45,10 +46,8 @@ def cases() -> Iterator[Case]:
 
 def inference(name: str, timesteps: int, batch: int, peer: str) -> Contest:
     """The plain network and its twin on the same images."""
-    network, images = snn(name, timesteps), random_images(name, batch)
-    twin = TWINS[peer](network)
-    if is_fast():
-        network = with_integer_synapses(network)
+    plain, images = snn(name, timesteps), random_images(name, batch)
+    network, twin = optimize_for_inference(plain), TWINS[peer](plain)
 
     @torch.no_grad()
     def ours() -> Tensor:
@@ -58,7 +57,7 @@ def inference(name: str, timesteps: int, batch: int, peer: str) -> Contest:
     def theirs() -> Tensor:
         return twin(images)
 
-    return Contest(ours, theirs, same_logits)
+    return Contest(ours, theirs, same_logits, limit=products_of(network, ours))
 
 
 def same_logits(ours: Tensor, theirs: Tensor) -> None:

@@ -1,11 +1,8 @@
 import pytest
 import torch
-from small import pictures, tiny
 from torch import nn
 
-from sparq_utils.networks.architectures import lenet5
-from sparq_utils.networks.conversion import convert
-from sparq_utils.networks.integer import IntegerSynapse, _as_bytes, with_integer_synapses
+from sparq_utils.networks.integer import IntegerSynapse, _as_bytes
 
 pytestmark = pytest.mark.skipif(
     not hasattr(torch.ops.onednn, "qconv2d_pointwise"), reason="no INT8 kernels of oneDNN"
@@ -56,22 +53,3 @@ def test_three_bytes_hold_a_weight_to_23_bits():
     value = (limbs.double() * scales.double().view(-1, 1, 1, 1)).unflatten(0, (3, 5)).sum(0)
     largest = weight.abs().amax((1, 2, 3), keepdim=True).double()
     assert ((value - weight.double()).abs() <= largest * 2.0**-22).all()
-
-
-@pytest.mark.parametrize("encoding", ["direct", "latency"])
-@torch.no_grad()
-def test_a_whole_network_gives_the_same_logits(encoding):
-    images = pictures(6)
-    network = convert(tiny(), images, 4, 1.0, "percentile", encoding, 90)
-    fast = with_integer_synapses(network, smallest=0)
-    kinds = [type(module) for module in fast.modules()]
-    spiking = 10 if encoding == "latency" else 9  # a direct-coded image is analog
-    assert kinds.count(IntegerSynapse) == spiking
-    torch.testing.assert_close(fast(images), network(images), rtol=1e-5, atol=1e-5)
-    assert not any(isinstance(module, IntegerSynapse) for module in network.modules())
-
-
-def test_small_layers_stay_as_they_are():
-    network = convert(lenet5(), torch.rand(4, 1, 28, 28, generator=generator()), 4, 1.0, 1.0)
-    fast = with_integer_synapses(network)
-    assert not any(isinstance(module, IntegerSynapse) for module in fast.modules())

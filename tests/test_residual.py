@@ -20,9 +20,9 @@ from sparq_utils.networks.agreement import neuron_agreement
 from sparq_utils.networks.conversion import ClipFloorShift, convert, fold_batch_norm
 from sparq_utils.networks.counting import count_layers, static_counts, synapses
 from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
+from sparq_utils.networks.fastest import optimize_for_inference
 from sparq_utils.networks.inference import staged_inference
 from sparq_utils.networks.int8 import export_int8, load_int8, save_int8
-from sparq_utils.networks.integer import with_integer_synapses
 from sparq_utils.networks.levels import LevelActivation
 from sparq_utils.networks.quantization import calibrate, quantize_aware, to_int8
 from sparq_utils.networks.recording import record
@@ -253,12 +253,12 @@ def test_a_graph_says_the_same():
 
 @pytest.mark.skipif(not hasattr(torch.ops.onednn, "qconv2d_pointwise"), reason="no such kernels")
 @torch.no_grad()
-def test_whole_numbers_say_the_same():
+def test_an_inference_copy_says_the_same():
     network, images = spiking()
-    fast = with_integer_synapses(network, smallest=0)
+    fast = optimize_for_inference(network, smallest=0)
     torch.testing.assert_close(fast(images), network(images), rtol=1e-5, atol=1e-5)
     kinds = [type(layer).__name__ for layer in layers_of(fast.stages[0])]
-    assert kinds.count("IntegerSynapse") == 2 and kinds.count("IdentitySynapse") == 1
+    assert kinds.count("FastestSynapse") == 2 and kinds.count("IdentitySynapse") == 1
 
 
 @torch.no_grad()

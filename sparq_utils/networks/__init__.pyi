@@ -5,10 +5,10 @@ from .conversion import convert, fold_batch_norm
 from .counting import LayerCounts, SpikeCounter, count_layers, macs_to_exits, static_counts
 from .early_exit import EarlyExitNetwork
 from .encoding import ENCODERS, Direct, Latency, Rate
+from .fastest import optimize_for_inference
 from .heads import exit_head
 from .inference import Answers, staged_inference
 from .int8 import export_int8, load_int8, save_int8
-from .integer import with_integer_synapses
 from .levels import LevelActivation
 from .losses import joint_loss
 from .normalization import Normalize
@@ -61,6 +61,7 @@ __all__ = [
     "macs_to_exits",
     "mlp",
     "neuron_agreement",
+    "optimize_for_inference",
     "quantize_aware",
     "record",
     "record_temporal",
@@ -74,5 +75,4 @@ __all__ = [
     "train",
     "triangular",
     "watch",
-    "with_integer_synapses",
 ]

@@ -1,4 +1,4 @@
-"""Synapses in whole numbers, for fast inference on CPUs with matrix units for bytes.
+"""Synapses in whole numbers, which CPUs with matrix units for bytes add up fastest.
 
 A spike is 0 or 1, and k spikes pooled are a multiple of 1/k: whole numbers that fit a byte. So a
 synapse can run on the kernels made for INT8 networks without being quantised to 8 bits: each
@@ -7,14 +7,8 @@ they are added up in floating point. Current CPUs multiply bytes about ten times
 floats (AMX on x86), so three bytes instead of one float still win.
 """
 
-from copy import deepcopy
-
 import torch
 from torch import Tensor, nn
-
-from sparq_utils.networks.early_exit import EarlyExitNetwork
-from sparq_utils.networks.residual import swap_layers
-from sparq_utils.networks.wiring import Synapse, synapses
 
 LIMBS = 3
 """Bytes a weight: a fixed-point number of 23 bits and a sign, float32's own precision."""
@@ -22,47 +16,17 @@ LIMBS = 3
 MOST_LEVELS = 127
 """The largest whole number an input may be. Kernels of older CPUs add two products in 16 bits."""
 
-SMALLEST = 2**16
-"""Layers with fewer weights stay: turning spikes into bytes would take longer than it saves."""
 
-
-def is_fast() -> bool:
-    """Whether this machine has matrix units for bytes, and PyTorch the kernels for them."""
-    supported = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    return hasattr(torch.ops.onednn, "qconv2d_pointwise") and supported()
-
-
-def with_integer_synapses(network: EarlyExitNetwork, smallest: int = SMALLEST) -> EarlyExitNetwork:
-    """An inference copy of a spiking network that adds spikes in whole numbers.
-
-    Every synapse of at least `smallest` weights that spikes arrive at is swapped, with weights
-    rounded to 23 bits of the largest of their output channel; analog and quantised ones stay.
-    Where :func:`is_fast` says no, the copy is slower than the network. Count operations on the
-    network, not on the copy. Raises `RuntimeError` where PyTorch has no such kernels.
-    """
-    if not hasattr(torch.ops.onednn, "qconv2d_pointwise"):
-        raise RuntimeError("this build of PyTorch has no INT8 kernels of oneDNN (x86 CPUs only)")
-    fast = deepcopy(network).eval()
-    swapped = {
-        synapse.layer: IntegerSynapse(synapse.layer, synapse.levels)
-        for synapse in synapses(fast)
-        if _fits(synapse) and synapse.layer.weight.numel() >= smallest
-    }
-    swap_layers(fast, swapped)
-    return fast
-
-
-def _fits(synapse: Synapse) -> bool:
-    """Whether a synapse is a plain float32 one whose inputs are small whole numbers of spikes."""
-    layer = synapse.layer
+def can_add_bytes(layer: nn.Module, levels: int) -> bool:
+    """Whether inputs {0, 1/levels, ..., 1} of a layer can be added up in bytes on this machine."""
     return (
-        synapse.spiking
+        hasattr(torch.ops.onednn, "qconv2d_pointwise")  # x86 CPUs only
         and type(layer) in (nn.Conv2d, nn.Linear)
         and layer.weight.dtype == torch.float32
         and getattr(layer, "groups", 1) == 1
         and getattr(layer, "padding_mode", "zeros") == "zeros"
         and not isinstance(getattr(layer, "padding", 0), str)
-        and synapse.levels <= MOST_LEVELS
+        and levels <= MOST_LEVELS
     )
 
 
@@ -115,12 +79,13 @@ def _as_bytes(weight: Tensor) -> tuple[Tensor, Tensor]:
     """
     largest = weight.abs().flatten(1).amax(1).clamp(min=1e-30).double()  # [C_out]
     unit = 2.0 ** torch.ceil(torch.log2(largest / (127 * 256 ** (LIMBS - 1))))
-    left = (weight.double() / unit.view(-1, *[1] * (weight.ndim - 1))).round().long()
+    per_unit = (1 / unit).float().view(-1, *[1] * (weight.ndim - 1))  # a power of two: exact
+    left = (weight * per_unit).round_().to(torch.int32)
     limbs = []
     for _ in range(LIMBS - 1):
-        low = (left + 128) % 256 - 128
-        limbs.insert(0, low)
-        left = (left - low) // 256
-    limbs.insert(0, left)
+        low = (left + 128 & 255) - 128
+        limbs.insert(0, low.to(torch.int8))
+        left = left - low >> 8
+    limbs.insert(0, left.to(torch.int8))
     worth = [unit * 256**power for power in reversed(range(LIMBS))]
-    return torch.cat(limbs).to(torch.int8), torch.cat(worth).float()
+    return torch.cat(limbs), torch.cat(worth).float()

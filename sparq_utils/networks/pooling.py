@@ -21,28 +21,36 @@ class AveragePool(nn.AvgPool2d):
     def forward(self, x: Tensor) -> Tensor:
         """The mean of every window."""
         rows, columns = pair(self.kernel_size)
-        if not self._as_product(x, rows, columns):
+        if not self._as_product(x):
             return super().forward(x)
         count, channels, height, width = x.shape
         windows = x.view(-1, rows * width) @ _adder(rows, columns, width, x.dtype)
         return windows.div_(rows * columns).view(count, channels, height // rows, width // columns)
 
-    def _as_product(self, x: Tensor, rows: int, columns: int) -> bool:
+    def _as_product(self, x: Tensor) -> bool:
         """Whether pooling these images is a matrix product, and a faster one."""
         return (
             x.device.type == "cpu"
             and x.ndim == 4
             and x.dtype in (torch.float32, torch.float64)
             and x.is_contiguous()
-            and x.shape[2] % rows == 0
-            and x.shape[3] % columns == 0
             and x.shape[3] <= WIDEST
-            and pair(self.stride) == (rows, columns)
-            and pair(self.padding) == (0, 0)
-            and self.divisor_override is None
+            and are_side_by_side(self, x.shape)
             and not torch.compiler.is_compiling()  # the compiler fuses the plain form
             and not torch.is_autocast_enabled("cpu")
         )
+
+
+def are_side_by_side(pool: nn.AvgPool2d, shape: torch.Size) -> bool:
+    """Whether windows cover images [N, C, H, W] exactly, none of them overlapping another."""
+    rows, columns = pair(pool.kernel_size)
+    return (
+        shape[2] % rows == 0
+        and shape[3] % columns == 0
+        and pair(pool.stride) == (rows, columns)
+        and pair(pool.padding) == (0, 0)
+        and pool.divisor_override is None
+    )
 
 
 def pair(size: int | tuple[int, int]) -> tuple[int, int]:

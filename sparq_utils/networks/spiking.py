@@ -15,6 +15,8 @@ from numbers import Integral
 import torch
 from torch import Tensor, nn
 
+from sparq_utils.networks import compiled
+
 Surrogate = Callable[[Tensor, float], Tensor]
 """dS/dU from the distance U - theta, which may be overwritten, and theta.
 
@@ -40,13 +42,8 @@ class _Integrate(torch.autograd.Function):
     def forward(
         ctx, current: Tensor, start: float, beta: float, threshold: float, surrogate: Surrogate
     ) -> Tensor:
-        before = torch.full_like(current[0], start)
-        membranes = _steps_like(before, len(current))  # [T, ...], before the reset
-        spikes = _steps_like(before, len(current))  # [T, ...]
-        fired = None
-        for arriving, membrane, spike in zip(current, membranes, spikes, strict=True):
-            _step(before, fired, arriving, beta, threshold, membrane, spike)
-            before, fired = membrane, spike
+        membranes = compiled.steps_like(current[0], len(current))  # [T, ...], before the reset
+        spikes = integrate(current, start, beta, threshold, membranes)  # [T, ...]
         ctx.save_for_backward(membranes)
         ctx.beta, ctx.threshold, ctx.surrogate = beta, threshold, surrogate
         return spikes
@@ -54,6 +51,13 @@ class _Integrate(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
         (membranes,) = ctx.saved_tensors
+        if ctx.surrogate in (triangular, fast_sigmoid) and compiled.takes(membranes[0]):
+            if grad.stride() != membranes.stride():
+                grad = torch.empty_like(membranes).copy_(grad)
+            grad_current = compiled.gradient_of_currents(
+                grad, membranes, ctx.beta, ctx.threshold, ctx.surrogate is fast_sigmoid
+            )
+            return grad_current, None, None, None, None
         grad_current = ctx.surrogate(membranes - ctx.threshold, ctx.threshold).mul_(grad)
         for t in reversed(range(len(grad) - 1)):  # through the membrane, not through the reset
             grad_current[t].add_(grad_current[t + 1], alpha=ctx.beta)
@@ -91,17 +95,18 @@ class LIF(nn.Module):
 
     def forward(self, current: Tensor) -> Tensor:
         """Currents to spikes; a batch that T does not divide raises `RuntimeError`."""
-        steps = (
-            current.expand(self.timesteps, *current.shape)
-            if self.constant_input
-            else current.unflatten(0, (self.timesteps, -1))
-        )  # [T, B, ...]
-        start = self.start * self.threshold
+        steps, start = self.steps(current), self.start * self.threshold
         if torch.is_grad_enabled() and current.requires_grad:
             spikes = _Integrate.apply(steps, start, self.beta, self.threshold, self.surrogate)
         else:
             spikes = integrate(steps, start, self.beta, self.threshold)
         return spikes.flatten(0, 1)  # [T*B, ...]
+
+    def steps(self, current: Tensor) -> Tensor:
+        """Currents as they arrive step by step, [T, B, ...]."""
+        if self.constant_input:
+            return current.expand(self.timesteps, *current.shape)
+        return current.unflatten(0, (self.timesteps, -1))
 
     def extra_repr(self) -> str:
         """What tells one layer from another."""
@@ -117,23 +122,24 @@ def check_timesteps(timesteps: int) -> None:
         raise ValueError(f"timesteps is {timesteps!r}, expected a whole number of at least 1")
 
 
-def integrate(current: Tensor, start: float, beta: float, threshold: float) -> Tensor:
+def integrate(
+    current: Tensor, start: float, beta: float, threshold: float, membranes: Tensor | None = None
+) -> Tensor:
     """Spikes [T, ...] for currents [T, ...], membrane potentials starting at `start`.
 
-    Without gradients: nothing is kept but one membrane potential a neuron.
+    In C where :mod:`~sparq_utils.networks.compiled` takes the currents, bit for bit the same.
+    Writes the potentials before each reset to `membranes` [T, ...]; without, nothing is kept but
+    one a neuron.
     """
-    membrane = torch.full_like(current[0], start)
-    spikes = _steps_like(membrane, len(current))
-    fired = None
-    for arriving, spike in zip(current, spikes, strict=True):
-        _step(membrane, fired, arriving, beta, threshold, membrane, spike)
-        fired = spike
+    if compiled.takes(current[0]):
+        return compiled.integrate(current, start, beta, threshold, membranes=membranes)
+    before, fired = torch.full_like(current[0], start), None
+    spikes = compiled.steps_like(before, len(current))
+    kept = [before] * len(current) if membranes is None else membranes
+    for arriving, membrane, spike in zip(current, kept, spikes, strict=True):
+        _step(before, fired, arriving, beta, threshold, membrane, spike)
+        before, fired = membrane, spike
     return spikes
-
-
-def _steps_like(one: Tensor, timesteps: int) -> Tensor:
-    """Uninitialised [T, ...] for steps of this shape, precision and layout, one after the other."""
-    return one.new_empty_strided((timesteps, *one.shape), (one.numel(), *one.stride()))
 
 
 def _step(
