@@ -7,12 +7,12 @@ the book's pages compute what it says: the same predictions, exits and counts, i
     leaving = exits_at(answers, (0.6, 0.7))  # where each image leaves, int64 [N]
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+
+from sparq_utils.int8_file import read as read  # and check: here they are taken to be right
 
 F32 = np.float32  # what FBGEMM's kernels and the neurons compute in, one operation after the other
 
@@ -38,26 +38,6 @@ class Answers:
     confidence: np.ndarray
     prediction: np.ndarray
     counts: dict[str, np.ndarray]
-
-
-def read(path: str | Path) -> dict:
-    """A network that :func:`sparq_utils.networks.int8.save_int8` wrote, as plain data.
-
-    Its safetensors are a header's length (8 bytes), that header, the arrays. Else `ValueError`.
-    """
-    content = Path(path).read_bytes()
-    try:
-        begin = 8 + int.from_bytes(content[:8], "little")
-        header = json.loads(content[8:begin])
-        network = json.loads(header.pop("__metadata__")["network"])
-        for name, entry in header.items():
-            number, key = name.split(".")
-            first, last = (begin + offset for offset in entry["data_offsets"])
-            array = np.frombuffer(content[first:last], {"I8": np.int8, "F32": F32}[entry["dtype"]])
-            network["layers"][int(number)][key] = array.reshape(entry["shape"])
-    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
-        raise ValueError(f"{path} is no INT8 network of this package ({error!r})") from error
-    return network
 
 
 def run(network: Mapping, images: np.ndarray, company: np.ndarray | None = None) -> Answers:

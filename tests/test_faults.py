@@ -16,6 +16,7 @@ from make_trace import make_trace
 from safetensors.torch import load, save
 from small import pictures, tiny
 
+from sparq_utils import reference
 from sparq_utils.networks.conversion import ClipFloorShift, convert
 from sparq_utils.networks.int8 import load_int8, save_int8
 from sparq_utils.networks.quantization import calibrate, quantize_aware, to_int8
@@ -189,7 +190,17 @@ DESCRIPTIONS = {
     "another coding": lambda told: told.update(encoding="morse"),
     "a swapped shape": lambda told: told.update(input_shape=[8, 8, 1]),
     "a shape of a terabyte": lambda told: told.update(input_shape=[1, 10**6, 10**6]),
+    "T a million": lambda told: told.update(timesteps=10**6),
     "no layers": lambda told: told.update(layers=[]),
+    "a stage less": lambda told: told["layers"].pop(0),
+    "a block without an end": lambda told: told["layers"].insert(
+        0, {"part": "stage0", "kind": "branch"}
+    ),
+    "an end without a block": lambda told: told["layers"].insert(
+        0, {"part": "stage0", "kind": "add"}
+    ),
+    "a name that leads elsewhere": lambda told: told.update(name="../../tiny"),
+    "a name that is code": lambda told: told.update(name="*/ int evil;\nint x"),
     "layers of text": lambda told: told.update(layers="conv"),
 }
 
@@ -197,16 +208,18 @@ DESCRIPTIONS = {
 @pytest.mark.parametrize("fault", DESCRIPTIONS)
 def test_a_faulty_int8_file_is_named(tmp_path, int8, fault):
     path = tmp_path / "qdsnn.safetensors"
-    path.write_bytes(described(int8, lambda told: None))
-    load_int8(path)
-    path.write_bytes(described(int8, DESCRIPTIONS[fault]))
-    with pytest.raises(ValueError, match=r"qdsnn\.safetensors is no INT8 network .*move it away"):
-        load_int8(path)
+    for reader in (load_int8, reference.read):
+        path.write_bytes(described(int8, lambda told: None))
+        reader(path)
+        path.write_bytes(described(int8, DESCRIPTIONS[fault]))
+        with pytest.raises(ValueError, match=r"qdsnn\.safetensors is no INT8 network .*move it aw"):
+            reader(path)
 
 
 @pytest.mark.parametrize("text", ["[" * 200_000, "{", "null", "[]"])
 def test_an_int8_file_with_a_faulty_description_is_named(tmp_path, int8, text):
     path = tmp_path / "qdsnn.safetensors"
     path.write_bytes(save(load(int8), metadata={"network": text}))
-    with pytest.raises(ValueError, match=r"qdsnn\.safetensors is no INT8 network"):
-        load_int8(path)
+    for reader in (load_int8, reference.read):
+        with pytest.raises(ValueError, match=r"qdsnn\.safetensors is no INT8 network"):
+            reader(path)

@@ -20,8 +20,9 @@ ROOMS = {
     "traces": {"files"},
     "paper": set(),
     "prose": set(),
-    "reference": set(),
-    "networks": {"data", "files", "toolchain", "traces"},
+    "int8_file": set(),
+    "reference": {"int8_file"},
+    "networks": {"data", "files", "int8_file", "toolchain", "traces"},
     "deploy": {"files", "networks", "toolchain", "traces"},
     "experiments": {"data", "networks"},
     "results": {"files", "paper", "prose", "traces"},
@@ -33,7 +34,16 @@ ROOMS = {
 }
 """Every room of the package, and the rooms it may import from. The command line may use all."""
 
-WITHOUT_TORCH = ("traces", "results", "paper", "prose", "plots", "widgets", "reference")
+WITHOUT_TORCH = (
+    "traces",
+    "results",
+    "paper",
+    "prose",
+    "plots",
+    "widgets",
+    "int8_file",
+    "reference",
+)
 HEAVY = {"torch", "torchvision", "snntorch", "accelerate", "safetensors"}
 
 

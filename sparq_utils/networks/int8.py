@@ -2,16 +2,15 @@
 
 import json
 from collections.abc import Iterator
-from math import inf, prod
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 from torch.ao.nn import quantized as nnq
 
 from sparq_utils.files import write_whole
+from sparq_utils.int8_file import named, read
 from sparq_utils.networks.early_exit import EarlyExitNetwork
 from sparq_utils.networks.encoding import ENCODERS, coding_of
 from sparq_utils.networks.levels import LevelActivation
@@ -20,10 +19,7 @@ from sparq_utils.networks.pooling import AveragePool, pair
 from sparq_utils.networks.quantization import quietly
 from sparq_utils.networks.quantized_synapse import QuantizedSynapse
 from sparq_utils.networks.residual import IdentitySynapse, Residual, blocks_of
-from sparq_utils.networks.spiking import LIF, check_timesteps
-
-LARGEST_INPUT = 2**24
-"""Numbers in one image, at most: what a file says is checked before memory is taken for it."""
+from sparq_utils.networks.spiking import LIF
 
 
 def export_int8(network: EarlyExitNetwork) -> dict:
@@ -127,50 +123,10 @@ def load_int8(path: str | Path) -> EarlyExitNetwork:
 
     Raises `FileNotFoundError` or, for a damaged or foreign file, `ValueError`.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no INT8 network at {path}; 'python -m sparq_utils run' makes one")
-    try:
-        with safe_open(str(path), "pt") as file:
-            described = json.loads((file.metadata() or {})["network"])
-            check_timesteps(described["timesteps"])
-            for number, layer in enumerate(described["layers"]):
-                if layer["kind"] in ("conv", "linear"):
-                    layer["weight"] = file.get_tensor(f"{number}.weight")
-                    layer["bias"] = file.get_tensor(f"{number}.bias")
-                    _check_synapse(layer)
-        if not 0 < prod(described["input_shape"]) <= LARGEST_INPUT:
-            raise ValueError(f"an input of {described['input_shape']}")
-        with quietly():
-            network = _build_int8(described)
-            network(torch.zeros(1, *network.input_shape))  # its layers must fit together
-            network.encoder = _encoder(described)  # one that has not drawn yet
-        return network
-    except (
-        *(SafetensorError, KeyError, TypeError, ValueError, OverflowError),
-        *(AttributeError, IndexError, RuntimeError, MemoryError),  # of impossible descriptions
-    ) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(
-            f"{path} is no INT8 network of this package ({reason}); put the recorded file back, or "
-            "move it away and make it again"
-        ) from error
-
-
-def _check_synapse(layer: dict) -> None:
-    """Raise `ValueError` for numbers that no quantiser can have given."""
-    for side in ("weight", "input", "output"):
-        scale, point = layer[f"{side}_scale"], layer.get(f"{side}_zero_point", 0)
-        if not (isinstance(scale, float) and 0 < scale < inf):
-            raise ValueError(f"a {side} scale of {scale!r}")
-        if type(point) is not int or not 0 <= point <= 255:
-            raise ValueError(f"an {side} zero point of {point!r}")
-    if layer["weight"].dtype != torch.int8 or layer["weight"].dim() not in (2, 4):
-        raise ValueError(f"weights that are {layer['weight'].dtype}")
-    for key, least in (("stride", 1), ("padding", 0)):
-        if not all(type(step) is int and step >= least for step in layer.get(key, ())):
-            raise ValueError(f"a {key} of {layer[key]}")
-    if not torch.isfinite(layer["bias"]).all():
-        raise ValueError("a bias that is not finite")
+    path = Path(path)
+    described = read(path)
+    with named(path), quietly():
+        return _build_int8(described)
 
 
 def _build_int8(described: dict) -> EarlyExitNetwork:
@@ -229,7 +185,8 @@ def _build_layer(layer: dict, timesteps: int) -> nn.Module:
         return nn.Flatten()
     if layer["kind"] == "frame":
         return Frame(layer["values"], layer["border"])
-    weight = torch._make_per_tensor_quantized_tensor(layer["weight"], layer["weight_scale"], 0)
+    weight, bias = (torch.tensor(layer[key]) for key in ("weight", "bias"))
+    weight = torch._make_per_tensor_quantized_tensor(weight, layer["weight_scale"], 0)
     if layer["kind"] == "conv":
         outputs, inputs, *kernel = weight.shape
         groups = layer.get("groups", 1)
@@ -238,7 +195,7 @@ def _build_layer(layer: dict, timesteps: int) -> nn.Module:
         )
     else:
         synapse = nnq.Linear(weight.shape[1], weight.shape[0])
-    synapse.set_weight_bias(weight, layer["bias"])
+    synapse.set_weight_bias(weight, bias)
     synapse.scale, synapse.zero_point = layer["output_scale"], layer["output_zero_point"]
     region = QuantizedSynapse(synapse)
     region.quant = nnq.Quantize(
