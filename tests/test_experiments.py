@@ -298,6 +298,17 @@ def test_what_is_recorded_is_verified_and_what_was_changed_is_found(recorded):
     assert any("has no manifest" in finding.told for finding in verify())
 
 
+def test_traces_whose_weights_no_manifest_names_are_not_passed_over_in_silence(recorded):
+    path = recorded / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["files"]["qdann.safetensors"]
+    path.write_text(json.dumps(manifest))
+    (recorded / "qdann.safetensors").unlink()
+    (untold,) = (finding for finding in verify() if not finding.holds)
+    assert untold.holds is None
+    assert untold.told == "qdann.safetensors: not here, so 3 of 19 traces are not run again"
+
+
 def test_a_run_without_a_manifest_is_bound_if_it_is_one_run(recorded, monkeypatch):
     path = recorded / "manifest.json"
     before = json.loads(path.read_text())

@@ -114,12 +114,14 @@ def _files(manifest: Manifest, what: str) -> Iterator[Finding]:
     if not wrong:
         same = len(manifest.files) - len(missing)
         yield Finding(what, True, f"{same} files are those of the manifest")
-    if weights := [name for name in WEIGHTS if name in missing]:
-        traces = [name for name in manifest.files if name.endswith(".npz")]
-        without = [name for name in traces if weights_file(_variant_of(name)) in weights]
+    traces = {n: weights_file(_variant_of(n)) for n in manifest.files if n.endswith(".npz")}
+    absent = [name for name in WEIGHTS if not (manifest.folder / name).is_file()]
+    without = [weights for weights in traces.values() if weights in absent]
+    if gone := [name for name in absent if name in missing or name in without]:
+        known = "known to be missing here" if set(gone) <= set(missing) else "not here"
         yield Finding(
-            what, None, f"{' and '.join(weights)}: known to be missing here, so {len(without)} of "
-            f"{len(traces)} traces are not run again",
+            what, None, f"{' and '.join(gone)}: {known}, so {len(without)} of {len(traces)} traces "
+            "are not run again",
         )  # fmt: skip
 
 
