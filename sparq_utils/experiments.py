@@ -122,8 +122,8 @@ def _alexnet() -> dict[str, Profile]:
 def _resnet20() -> dict[str, Profile]:
     """Profiles for ResNet-20, too small a network to overfit: little holds its weights back."""
     ann = Recipe(
-        60, batch_size=128, learning_rate=4e-3, weight_decay=0.05, warmup_epochs=2,
-        mixup_alpha=0.0, label_smoothing=0.1, augment="flip-crop", small_size=24, small_epochs=24,
+        36, batch_size=128, learning_rate=4e-3, weight_decay=0.05, warmup_epochs=2,
+        mixup_alpha=0.0, label_smoothing=0.1, augment="flip-crop", small_size=24, small_epochs=22,
         compile=True, exit_weights=(0.3, 0.5, 1.0), distillation=0.5,
     )  # fmt: skip
     qat = Recipe(
