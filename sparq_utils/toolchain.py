@@ -12,7 +12,10 @@ from tempfile import TemporaryDirectory
 from sparq_utils.files import cache_dir
 
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
-FLAGS = ("-O2", "-ffreestanding", "-ffp-contract=off", "-fno-math-errno", "-fno-sanitize=undefined")
+FLAGS = (
+    *("-O2", "-fomit-frame-pointer", "-ffreestanding"),
+    *("-ffp-contract=off", "-fno-math-errno", "-fno-sanitize=undefined"),
+)
 
 
 class CompilerError(RuntimeError):

@@ -47,10 +47,19 @@ def test_counts_are_the_same_every_time_and_layers_add_up(core):
 
 
 def test_silence_is_cheaper_unless_every_weight_is_met(core):
-    dense = Cortex(network(4), flags=["-DDENSE"])
+    dense = Cortex(network(4), dense=True)
     black = np.zeros_like(FEW[:1])
     assert core(black).instructions < core(FEW[:1]).instructions
     assert core(black).instructions < dense(black).instructions
+
+
+@pytest.mark.parametrize("flag", ["-DPLAIN", "-DUNSTEADY", "-DRESTLESS"])
+def test_no_idea_of_the_kernels_changes_an_answer(core, flag):
+    dark = IMAGES[:3] // 80 * 80 * (np.arange(10) < 3)  # most windows see nothing
+    without, runs = Cortex(network(4), flags=[flag])(dark), core(dark)
+    np.testing.assert_array_equal(without.replies.logits, runs.replies.logits)
+    if flag != "-DUNSTEADY":  # few of these neurons fire at every step
+        assert without.instructions.sum() > runs.instructions.sum()
 
 
 def test_a_core_without_floats_counts_in_whole_numbers():

@@ -88,11 +88,36 @@ def expected(described, company=None):
     return reference.run(described, IMAGES.astype(np.float32) / np.float32(255), company)
 
 
+def leaky(described):
+    """The same network with neurons that forget."""
+    for layer in described["layers"]:
+        if layer["kind"] == "lif":
+            layer["beta"] = 0.9
+    return described
+
+
+def few(described):
+    """The same network with a channel in its second stage, whose five positions share a window."""
+    for layer in described["layers"]:
+        if layer["part"] == "stage1" and "weight" in layer:
+            layer["weight"], layer["bias"] = layer["weight"][:1], layer["bias"][:1]
+        if (
+            layer["part"] in ("head1", "stage2")
+            and layer.get("weight", np.ones((1, 1))).shape[1] > 11
+        ):
+            layer["weight"] = layer["weight"][:, : layer["weight"].shape[1] // 5]
+    return described
+
+
 CASES = {
     "four steps": lambda: network(4),
     "six steps, stride 2": lambda: network(6, stride=2),
     "one step": lambda: network(1, pool_head=False),
     "32 bits": lambda: loud(network(4)),
+    "nine steps": lambda: network(9),
+    "leaky": lambda: leaky(network(4)),
+    "one output": lambda: few(network(4)),
+    "one output, levels": lambda: few(network(1, levels=4)),
     "levels": lambda: network(1, levels=4),
     "levels, 32 bits, stride 2": lambda: loud(network(1, levels=4, stride=2)),
 }
@@ -100,7 +125,10 @@ CASES = {
 
 @pytest.mark.parametrize(
     ("case", "dense"),
-    [*((case, False) for case in CASES), ("four steps", True), ("levels", True)],
+    [
+        *((case, False) for case in CASES),
+        *((case, True) for case in ("four steps", "levels", "nine steps", "32 bits", "leaky")),
+    ],
 )
 def test_it_answers_as_the_reference_does(case, dense):
     described = CASES[case]()
@@ -180,6 +208,9 @@ REFUSED = {
     "its input is no byte": changed(0, input_zero_point=3),
     "rounds the spikes that arrive": changed(6, input_scale=0.1),
     "32 bits do not hold": changed(6, weight_scale=1e5),
+    "has a scale per channel": changed(0, weight_scale=[0.01] * 6),
+    "reset to zero": changed(1, reset="zero"),
+    "takes 40 timesteps, the C file 32 at most": network(40),
 }
 
 

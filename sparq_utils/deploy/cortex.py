@@ -28,6 +28,9 @@ STACK, STACK_BYTES = 0x2000_0000, 0x1_0000
 CALLERS, CALLERS_BYTES = 0x3000_0000, 0x1_0000
 """Where the image, the thresholds and the answer lie: memory of the program that calls."""
 
+PAINT = b"\xa5"
+"""What the stack is painted with: it was used as far down as the paint is gone."""
+
 DONE = 0x1800_0000
 """Where `classify` returns to."""
 
@@ -66,6 +69,7 @@ class Cortex:
         core: str = "cortex-m4",
         company: np.ndarray | None = None,
         whole: bool = False,
+        dense: bool = False,
         flags: Sequence[str] = (),
     ) -> None:
         if core not in TARGETS:
@@ -75,7 +79,7 @@ class Cortex:
         described = described_as(network)
         target, cpu = TARGETS[core]
         with TemporaryDirectory() as folder:
-            source = deploy(described, folder, company, whole)
+            source = deploy(described, folder, company, whole, dense)
             made = [cpu, "-nostdlib", "-Wl,-e,classify", f"-Wl,--image-base={BASE:#x}", *flags]
             elf = build(source, target, made, Path(folder) / "network.elf").read_bytes()
         self.input_shape = tuple(described["input_shape"])
@@ -137,7 +141,7 @@ class _Counter:
         self._functions, self._blocks = functions, {}
         self._found: list[dict[str, int]] = []
         self._accesses: list[list[int]] = []
-        self._deepest = STACK + STACK_BYTES
+        self.machine.mem_write(STACK, PAINT * STACK_BYTES)
         self.machine.hook_add(unicorn.UC_HOOK_BLOCK, self._block)
         if accesses:
             kinds = unicorn.UC_HOOK_MEM_READ | unicorn.UC_HOOK_MEM_WRITE
@@ -164,7 +168,6 @@ class _Counter:
         count, name = known
         found = self._found[-1]
         found[name] = found.get(name, 0) + count
-        self._deepest = min(self._deepest, machine.reg_read(self._arm.UC_ARM_REG_SP))
 
     def _access(self, _machine, kind: int, at: int, _size: int, _value: int, _data) -> None:
         self._accesses[-1][2 * (kind == self._is_write) + (at >= self._ram)] += 1
@@ -174,13 +177,14 @@ class _Counter:
         names = dict.fromkeys(name for found in self._found for name in found)
         by_layer = {n: np.array([found.get(n, 0) for found in self._found], int) for n in names}
         counted = np.array(self._accesses, int).T
+        stack = bytes(self.machine.mem_read(STACK, STACK_BYTES))
         return Runs(
             replies,
             sum(by_layer.values()),
             by_layer,
             {"flash": counted[0], "ram": counted[1]},
             {"flash": counted[2], "ram": counted[3]},
-            STACK + STACK_BYTES - self._deepest,
+            len(stack.lstrip(PAINT)),
         )
 
 

@@ -127,7 +127,7 @@ def native(
     `CompilerError` without a C compiler, `ValueError` for what the file has no code for.
     """
     described = described_as(network)
-    header, code = c_file(described, company, whole)
-    flags = ["-shared", "-fPIC", "-nostdlib", *(["-DDENSE"] if dense else [])]
+    header, code = c_file(described, company, whole, dense)
+    flags = ["-shared", "-fPIC", "-nostdlib"]
     library = build_once(described["name"], header, code, flags, ".so")
     return Native(library, described, whole)

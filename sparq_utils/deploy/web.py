@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sparq_utils.deploy.c_code import c_file, described_as, watched_layers
+from sparq_utils.deploy.c_code import c_file, described_as
+from sparq_utils.deploy.c_watched import watched_layers
 from sparq_utils.toolchain import build_once
 
 if TYPE_CHECKING:
