@@ -4,6 +4,7 @@
 cycles: a real core waits now and then, for its flash above all.
 """
 
+import ctypes
 import importlib.util
 import struct
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ import numpy as np
 
 from sparq_utils.deploy.c_code import deploy, described_as
 from sparq_utils.deploy.host import Replies, checked_bytes, in_c, replies_of
-from sparq_utils.toolchain import CompilerError, build
+from sparq_utils.toolchain import CompilerError, build, build_once
 
 if TYPE_CHECKING:
     from sparq_utils.networks.early_exit import EarlyExitNetwork
@@ -118,6 +119,19 @@ class Cortex:
         return counter.runs(replies_of(answers, self.whole))
 
 
+class _Tallies(ctypes.Structure):
+    """What `counter.c` counts into."""
+
+    _fields_ = (
+        ("base", ctypes.c_uint64),
+        ("ram", ctypes.c_uint64),
+        ("runs", ctypes.c_void_p),
+        ("sizes", ctypes.c_void_p),
+        ("changed", ctypes.c_uint32),
+        ("accesses", ctypes.c_uint32 * 4),
+    )
+
+
 class _Counter:
     """The emulator with its hooks, and what they counted, image by image."""
 
@@ -136,41 +150,66 @@ class _Counter:
         self.machine.mem_map(DONE, 0x1000)
         for at, data, _, _ in segments:
             self.machine.mem_write(at, data)
-        self._ram = min(at for at, _, _, is_ram in segments if is_ram)
         self._entry = next(start for start, _, name in functions if name == "classify")
-        self._functions, self._blocks = functions, {}
+        self._functions = functions
+        self._instructions: dict[int, tuple[str, int]] = {}
         self._found: list[dict[str, int]] = []
         self._accesses: list[list[int]] = []
         self.machine.mem_write(STACK, PAINT * STACK_BYTES)
-        self.machine.hook_add(unicorn.UC_HOOK_BLOCK, self._block)
+        blocks = (max(end for _, end, _ in functions) - BASE) // 2
+        self._runs, self._sizes = np.zeros((2, blocks), np.uint32)
+        ram = min(at for at, _, _, is_ram in segments if is_ram)
+        places = self._runs.ctypes.data, self._sizes.ctypes.data
+        self._tallies = _Tallies(BASE, ram, *places)
+        self._hook(unicorn.UC_HOOK_BLOCK, "count_block")
         if accesses:
-            kinds = unicorn.UC_HOOK_MEM_READ | unicorn.UC_HOOK_MEM_WRITE
-            self._is_write = unicorn.UC_MEM_WRITE
-            self.machine.hook_add(kinds, self._access)
+            self._hook(unicorn.UC_HOOK_MEM_READ | unicorn.UC_HOOK_MEM_WRITE, "count_access")
+
+    def _hook(self, kind: int, function: str) -> None:
+        """Have a function of `counter.c` called."""
+        from unicorn import UcError
+        from unicorn.unicorn_py3.unicorn import uclib
+
+        code = Path(__file__).with_name("counter.c").read_text(encoding="utf-8")
+        built = build_once("counter", "", code, ["-shared", "-fPIC", "-nostdlib"], ".so")
+        called = ctypes.cast(getattr(ctypes.CDLL(str(built)), function), ctypes.c_void_p)
+        handle, everywhere = ctypes.c_size_t(), (1, 0)
+        status = uclib.uc_hook_add(
+            *(self.machine._uch, ctypes.byref(handle), kind, called),
+            *(ctypes.byref(self._tallies), *everywhere),
+        )
+        if status:
+            raise UcError(status)
 
     def call(self, image: int, thresholds: int, answer: int) -> None:
         """Run `classify` once."""
         arm, machine = self._arm, self.machine
-        self._found.append({})
-        self._accesses.append([0, 0, 0, 0])
         registers = (arm.UC_ARM_REG_R0, arm.UC_ARM_REG_R1, arm.UC_ARM_REG_R2)
         for register, value in zip(registers, (image, thresholds, answer), strict=True):
             machine.reg_write(register, value)
         machine.reg_write(arm.UC_ARM_REG_SP, STACK + STACK_BYTES)
         machine.reg_write(arm.UC_ARM_REG_LR, DONE | 1)
         machine.emu_start(self._entry | 1, DONE)
+        if self._tallies.changed:
+            raise RuntimeError("the emulator cut a block of instructions in two ways")
+        found: dict[str, int] = {}
+        for block in np.flatnonzero(self._runs).tolist():
+            name, number = self._known(block)
+            found[name] = found.get(name, 0) + number * int(self._runs[block])
+        self._found.append(found)
+        self._accesses.append(list(self._tallies.accesses))
+        self._runs[:] = 0
+        self._tallies.accesses[:] = [0, 0, 0, 0]
 
-    def _block(self, machine, at: int, size: int, _data) -> None:
-        known = self._blocks.get((at, size))
+    def _known(self, block: int) -> tuple[str, int]:
+        """The function that a block belongs to, and its instructions."""
+        known = self._instructions.get(block)
         if known is None:
+            at = BASE + 2 * block
             name = next((n for start, end, n in self._functions if start <= at < end), "other")
-            known = self._blocks[at, size] = _count(bytes(machine.mem_read(at, size))), name
-        count, name = known
-        found = self._found[-1]
-        found[name] = found.get(name, 0) + count
-
-    def _access(self, _machine, kind: int, at: int, _size: int, _value: int, _data) -> None:
-        self._accesses[-1][2 * (kind == self._is_write) + (at >= self._ram)] += 1
+            code = bytes(self.machine.mem_read(at, int(self._sizes[block])))
+            known = self._instructions[block] = name, _count(code)
+        return known
 
     def runs(self, replies: Replies) -> Runs:
         """What was counted."""
