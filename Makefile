@@ -100,6 +100,7 @@ bench: $(ENV)
 lock: $(ENV)
 	{ head -n 2 requirements.txt; $(BIN)/uv pip compile pyproject.toml --quiet --universal \
 	  --python-version 3.11 --extra book --extra test --extra lint --extra deploy \
+	  --extra sweep \
 	  --no-header --no-annotate --no-emit-index-url --generate-hashes; } \
 	  > requirements.partial
 	mv requirements.partial requirements.txt

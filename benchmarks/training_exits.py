@@ -19,7 +19,8 @@ from sparq_utils.files import write_json
 from sparq_utils.networks.architectures import alexnet
 from sparq_utils.networks.conversion import ClipFloorShift
 from sparq_utils.networks.early_exit import EarlyExitNetwork
-from sparq_utils.networks.training import Recipe, train
+from sparq_utils.networks.recipe import Recipe
+from sparq_utils.networks.training import train
 from sparq_utils.results.files import results_dir
 
 EPOCHS, TRAINING_IMAGES, PIXELS = 8, 10_000, 24

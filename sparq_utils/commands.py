@@ -1,6 +1,7 @@
 """The commands: run an experiment, show, verify and compare results, audit the paper."""
 
 import json
+import os
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
@@ -59,6 +60,8 @@ def run(
     from sparq_utils.pipeline.steps import run as run_experiment
 
     folder = run_experiment(experiment, profile.value, seeds, out, only=only)
+    if os.environ.get("RANK", "0") != "0":  # of several processes one speaks
+        return
     with suppress(OSError):  # the run is whole, told or not
         typer.echo(f"recorded in {folder}")
 

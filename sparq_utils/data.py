@@ -9,16 +9,14 @@ import os
 import tarfile
 import warnings
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from urllib.error import URLError
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from sparq_utils.files import cache_dir, write_whole
 
@@ -71,11 +69,13 @@ class Images:
         pixels, labels = self.pixels, self.labels
         problem = None
         if not isinstance(pixels, Tensor) or pixels.dtype != torch.uint8 or pixels.dim() != 4:
-            problem = f"pixels are {_kind(pixels)}, expected uint8 [N, C, H, W]"
+            problem = f"pixels are {kind_of(pixels)}, expected uint8 [N, C, H, W]"
             if isinstance(pixels, Tensor) and pixels.is_floating_point():
                 problem += " (of values in [0, 1]: (pixels * 255).round().to(torch.uint8))"
         elif not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.dim() != 1:
-            problem = f"labels are {_kind(labels)}, expected int64 [N], one class number per image"
+            problem = (
+                f"labels are {kind_of(labels)}, expected int64 [N], one class number per image"
+            )
         elif len(labels) != len(pixels):
             problem = f"{len(labels)} labels for {len(pixels)} images"
         elif len(labels) and labels.min() < 0:
@@ -90,119 +90,28 @@ class Images:
         """Pixels as float32 in [0, 1], [N, C, H, W]."""
         return self.pixels[index].float().div_(255)
 
+    def batch(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
+        """Images and labels of some samples: floats [B, C, H, W] and int64 [B]."""
+        return self.floats(index), self.labels[index]
+
     def take(self, count: int | None) -> "Images":
         """The first `count` images; all of them for None."""
         return replace(self, pixels=self.pixels[:count], labels=self.labels[:count])
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
     """What something is, for a message."""
     if not isinstance(value, Tensor):
         return f"a {type(value).__name__}"
     return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
 
 
-class Samples:
-    """A map-style Dataset of (image, label) pairs, read as :class:`Images` are, as it is needed.
-
-    An image is a tensor [C, H, W], uint8 or floats in [0, 1], or what NumPy makes [H, W] or
-    [H, W, C] bytes of, such as a PIL image. Only labels are kept in memory; those of a dataset
-    that does not list them as `targets` are read once, image by image. What is no pair of an
-    image and a class number is refused by its place, with `ValueError`, when it is read.
-    """
-
-    def __init__(self, dataset: Dataset | Sequence, split: str = "test") -> None:
-        self.dataset, self.split = dataset, split
-        self.name = type(dataset).__name__
-        self.provenance = f"{self.name}, {len(dataset)} samples"
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    @cached_property
-    def labels(self) -> Tensor:
-        """The class number of every sample, int64 [N]."""
-        found = getattr(self.dataset, "targets", None)
-        if found is None or getattr(self.dataset, "target_transform", None):
-            found = [self._pair(number)[1] for number in range(len(self))]
-        try:
-            labels = torch.as_tensor(found)
-        except (TypeError, ValueError, RuntimeError) as error:  # of text, None, unlike lengths
-            told = f"{self.name} has labels such as {found[0]!r}, expected class numbers"
-            raise ValueError(told) from error
-        if labels.shape != (len(self),) or labels.is_floating_point() or (labels < 0).any():
-            raise ValueError(f"{self.name} has labels {_kind(labels)}, expected class numbers [N]")
-        return labels.long()
-
-    def floats(self, index: Tensor | slice = slice(None)) -> Tensor:
-        """Pixels as float32 in [0, 1], [N, C, H, W]."""
-        numbers = range(len(self))[index] if isinstance(index, slice) else index.tolist()
-        images = [self._image(number) for number in numbers]
-        for number, image in zip(numbers, images, strict=True):
-            if image.shape != images[0].shape:
-                raise ValueError(
-                    f"{self.name}: image {number} is {list(image.shape)}, image {numbers[0]} "
-                    f"{list(images[0].shape)}; bring all to one size"
-                )
-        return torch.stack(images)
-
-    def _pair(self, number: int) -> Sequence:
-        """One sample, (image, label)."""
-        sample = self.dataset[number]
-        if not isinstance(sample, (tuple, list)) or len(sample) < 2:
-            raise ValueError(
-                f"{self.name}: sample {number} is a {type(sample).__name__}, expected a pair "
-                "(image, label)"
-            )
-        return sample
-
-    def _image(self, number: int) -> Tensor:
-        """One image as float32 in [0, 1], [C, H, W]."""
-        image = self._pair(number)[0]
-        if not isinstance(image, Tensor):
-            array = np.array(image)  # [H, W] or [H, W, C]
-            if array.dtype.kind in "uif":
-                image = torch.from_numpy(array[..., None] if array.ndim == 2 else array)
-                image = image.permute(2, 0, 1) if image.dim() == 3 else image
-        if (
-            not isinstance(image, Tensor)
-            or image.dim() != 3
-            or not (image.dtype == torch.uint8 or image.is_floating_point())
-        ):
-            raise ValueError(f"{self.name}: image {number} is {_kind(image)}, expected [C, H, W] "
-                             "of bytes or of floats in [0, 1]")  # fmt: skip
-        if image.dtype == torch.uint8:
-            return image.float().div(255)
-        if not (image.min() >= 0 and image.max() <= 1):
-            raise ValueError(
-                f"{self.name}: image {number} has pixels from {image.min():g} to {image.max():g}, "
-                "expected floats in [0, 1]: divide bytes by 255, leave Normalize out"
-            )
-        return image.float()
-
-
-def as_images(source: object, split: str = "test") -> Images | Samples:
-    """What has images and labels, to be read as :class:`Images`: they, or any map-style Dataset.
-
-    Raises `ValueError`, with the way out, for what cannot be asked for its n-th sample.
-    """
-    if isinstance(source, (Images, Samples)):
-        return source
-    if hasattr(source, "__getitem__") and hasattr(source, "__len__"):
-        return Samples(source, split)
-    way = ": give its dataset" if hasattr(source, "dataset") else ""
-    raise ValueError(
-        f"a {type(source).__name__} gives no sample by its number{way}; expected Images or "
-        "a Dataset of (image, label) pairs with a length"
-    )
-
-
-def check_labels(images: Images | Samples, classes: int) -> None:
+def check_labels(name: str, labels: Tensor, classes: int) -> None:
     """Raise `ValueError` for labels that a network of so many classes can never answer with."""
-    highest = int(images.labels.max())
+    highest = int(labels.max())
     if highest >= classes:
         raise ValueError(
-            f"{images.name} has labels up to {highest}, the network answers {classes} classes, "
+            f"{name} has labels up to {highest}, the network answers {classes} classes, "
             f"numbered from 0 to {classes - 1}"
         )
 

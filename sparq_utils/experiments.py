@@ -7,7 +7,7 @@ in minutes), "book" in about a minute (on CIFAR-10 in about ten), "full" is what
 from dataclasses import dataclass, replace
 
 from sparq_utils import data
-from sparq_utils.networks.training import Recipe
+from sparq_utils.networks.recipe import Recipe
 
 PENALTIES = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 """Penalties on spikes that are compared; each network's own is the `silence` recipe's."""

@@ -14,6 +14,9 @@ import numpy as np
 
 DTYPES = {"I8": np.int8, "F32": np.float32}
 
+LARGEST_WEIGHT = {8: 128, 4: 7, 2: 1}
+"""By how many bits weights have: what their int8 may be, up or down."""
+
 MOST_TIMESTEPS = 4_096
 LARGEST = 2**24
 """Numbers that an image, or a layer's answer to one, may have: checked before memory is taken."""
@@ -69,7 +72,7 @@ def check(network: Mapping) -> None:
     from layer to layer, all the way to the logits of every exit.
     """
     _whole("timesteps", network["timesteps"], 1, MOST_TIMESTEPS)
-    if network["encoding"] not in ("analog", "direct", "rate", "latency"):
+    if network["encoding"] not in ("analog", "direct", "rate", "latency", "events"):
         raise ValueError(f"unknown encoding {network['encoding']!r}")
     name = network["name"]  # of files and in generated code, too
     if not isinstance(name, str) or not name.isprintable() or not name or set(name) & set('/\\*"'):
@@ -83,6 +86,11 @@ def check(network: Mapping) -> None:
     if not exits or set(parts) != expected:
         raise ValueError(f"its parts are {sorted(parts)}, expected a stage and a head per exit")
     features = _shape("input_shape", network["input_shape"], 1)
+    if network["encoding"] == "events":  # [T, C, H, W]
+        steps, *features = features
+        if steps != network["timesteps"]:
+            raise ValueError(f"events of {steps} steps for {network['timesteps']} timesteps")
+        features = tuple(features)
     classes = set()
     for exit_ in exits:
         features = _through(parts[f"stage{exit_}"], features)
@@ -103,6 +111,8 @@ def _check_layer(layer: Mapping) -> None:
             raise ValueError(f"start is {layer['start']!r}, expected a share of the threshold")
         if not isinstance(layer["constant_input"], bool):
             raise ValueError(f"constant_input is {layer['constant_input']!r}")
+        if layer.get("reset", "subtract") not in ("subtract", "zero"):
+            raise ValueError(f"reset is {layer['reset']!r}, expected 'subtract' or 'zero'")
     elif kind == "levels":
         _number("threshold", layer["threshold"])
         _whole("levels", layer["levels"], 1, LARGEST)
@@ -125,9 +135,16 @@ def _check_synapse(layer: Mapping, dimensions: int) -> None:
         raise ValueError(f"weights that are {weight.dtype} {list(weight.shape)}")
     if bias.dtype != np.float32 or bias.shape != weight.shape[:1] or not np.isfinite(bias).all():
         raise ValueError(f"biases that are not {len(weight)} finite numbers")
-    for side in ("weight", "input", "output"):
-        _number(f"{side}_scale", layer[f"{side}_scale"])
+    bits = layer.get("bits", 8)
+    if bits not in LARGEST_WEIGHT or np.abs(weight.astype(int)).max() > LARGEST_WEIGHT[bits]:
+        raise ValueError(f"weights beyond {bits!r} bits")
+    scales = layer["weight_scale"]
+    if isinstance(scales, list) and len(scales) != len(weight):
+        raise ValueError(f"{len(scales)} scales for {len(weight)} output channels")
+    for scale in scales if isinstance(scales, list) else [scales]:
+        _number("weight_scale", scale)
     for side in ("input", "output"):
+        _number(f"{side}_scale", layer[f"{side}_scale"])
         _whole(f"{side}_zero_point", layer[f"{side}_zero_point"], 0, 255)
     if dimensions == 4:
         _pair("stride", layer["stride"], 1)
@@ -205,7 +222,7 @@ def _pair(what: str, value: object, least: int) -> None:
 
 def _shape(what: str, value: object, least: int) -> tuple[int, ...]:
     """Whole numbers, each at least so much, not too many and not too large together."""
-    if not isinstance(value, (list, tuple)) or not 0 < len(value) <= 3:
+    if not isinstance(value, (list, tuple)) or not 0 < len(value) <= 4:
         raise ValueError(f"{what} is {value!r}, expected whole numbers")
     for size in value:
         _whole(what, size, least, LARGEST)

@@ -49,9 +49,7 @@ def run(network: Mapping, images: np.ndarray, company: np.ndarray | None = None)
     """
     coding, shape = network["encoding"], list(network["input_shape"])
     if coding not in ("direct", "analog") or not len(images) or list(images.shape[1:]) != shape:
-        raise ValueError(
-            f"{images.shape} images for {coding} coding, expected direct, [N, {shape}]"
-        )
+        raise ValueError(f"{images.shape} for {coding} coding, expected direct, [N, {shape}]")
     exits = sum(part.startswith("head") for part in {layer["part"] for layer in network["layers"]})
     spent = {name: np.zeros(len(images), np.int64) for name in ("acs", "macs", "spikes")}
     logits, costs = [], []
@@ -143,26 +141,28 @@ def synapse(layer: Mapping, x: np.ndarray) -> np.ndarray:
     """
     zero, out_zero = layer["input_zero_point"], layer["output_zero_point"]
     scale, out_scale = F32(layer["input_scale"]), F32(layer["output_scale"])
-    unit = scale * F32(layer["weight_scale"])  # what 1 is worth in the sums
+    unit = scale * F32(layer["weight_scale"])  # what 1 is worth in the sums; one, or [out]
     q = np.clip(np.rint(x * (F32(1) / scale)) + zero, 0, 255) - zero
-    sums = sum(np.tensordot(w, seen, (1, 2)) for w, seen in taps(layer, q.astype(float)))
+    sums = sum(np.tensordot(seen, w, (2, 1)) for w, seen in taps(layer, q.astype(float)))
     offset = layer["bias"].astype(float) * (F32(1) / unit)  # fused with the addition, unrounded
-    shifted = (sums.astype(F32) + offset.reshape(-1, *[1] * (sums.ndim - 1))).astype(F32)
+    shifted = (sums.astype(F32) + offset).astype(F32)  # [steps, n, ..., out]
     level = np.rint(shifted * (unit / out_scale)) + out_zero
     current = (np.clip(level, 0, 255) - out_zero).astype(F32) * out_scale
-    return np.moveaxis(current, 0, 2)  # [steps, n, out, ...]
+    return np.moveaxis(current, -1, 2)  # [steps, n, out, ...]
 
 
 def fire(layer: Mapping, current: np.ndarray, timesteps: int) -> np.ndarray:
     """Leaky integrate-and-fire: currents [T, n, ...], or one that lasts [1, n, ...], to spikes.
 
-    U[t] = beta * U[t-1] + I[t] - threshold * S[t-1], and S[t] = 1 where U[t] > threshold.
+    U[t] = beta * U[t-1] + I[t] - threshold * S[t-1], and S[t] = 1 where U[t] > threshold; neurons
+    that reset to zero forget U[t-1] after a spike instead.
     """
     threshold, beta = F32(layer["threshold"]), F32(layer["beta"])
     potential = np.full_like(current[0], layer["start"] * layer["threshold"])
     fired, spikes = np.zeros_like(potential), []
     for arriving in np.broadcast_to(current, (timesteps, *current.shape[1:])):
-        potential = potential * beta + arriving - threshold * fired
+        kept, taken = (1 - fired, 0) if layer.get("reset") == "zero" else (1, threshold * fired)
+        potential = potential * kept * beta + arriving - taken
         fired = (potential > threshold).astype(F32)
         spikes.append(fired)
     return np.stack(spikes)

@@ -140,10 +140,14 @@ def test_auto_balances_on_data_where_nothing_was_trained():
     assert auto == found
 
 
-def test_beta_start_and_timesteps_reach_every_neuron():
-    spiking = convert(tiny(), timesteps=7, beta=0.8, threshold=1.0)
-    assert {(m.timesteps, m.beta, m.start) for m in neurons(spiking)} == {(7, 0.8, 0.5)}
-    assert spiking.timesteps == 7
+def test_what_neurons_are_reaches_every_one():
+    def found(**settings):
+        spiking = convert(tiny(), timesteps=7, beta=0.8, threshold=1.0, **settings)
+        assert spiking.timesteps == 7
+        return {(m.timesteps, m.beta, m.start, m.reset) for m in neurons(spiking)}
+
+    assert found() == {(7, 0.8, 0.5, "subtract")}
+    assert found(reset="zero", start=0.0) == {(7, 0.8, 0.0, "zero")}
 
 
 @pytest.mark.parametrize(
@@ -208,6 +212,9 @@ def test_a_stage_that_is_no_sequence_is_named():
         ({"threshold": "percentile", "images": torch.full((2, 1, 8, 8), torch.nan)}, "NaN"),
         ({"images": torch.zeros(2, 1, 8, 8), "percentile": 101}, "percentile is 101"),
         ({"encoding": "morse"}, "unknown encoding 'morse', expected one of direct, rate, latency"),
+        ({"reset": "hard"}, "unknown reset 'hard', expected 'subtract' or 'zero'"),
+        ({"start": 2.0}, "start is 2.0"),
+        ({"neurons": "levels", "levels": 4, "timesteps": 1, "reset": "zero"}, "know no time"),
     ],
 )
 def test_bad_requests_are_refused(arguments, message):

@@ -272,31 +272,6 @@ def test_images_as_floats_and_a_few_of_them(digits):
     assert len(images.take(None)) == len(images)
 
 
-def test_samples_are_read_as_images_are():
-    class Photographs:
-        """As torchvision has them: images of [H, W, C] bytes, labels listed as targets."""
-
-        targets = (2, 0)
-
-        def __len__(self):
-            return 2
-
-        def __getitem__(self, number):
-            return np.full((4, 5, 3), 51 * (number + 1), np.uint8), self.targets[number]
-
-    images = data.as_images(Photographs(), "validation")
-    assert len(images) == 2 and images.labels.tolist() == [2, 0]
-    assert (images.split, images.provenance) == ("validation", "Photographs, 2 samples")
-    assert images.floats().shape == (2, 3, 4, 5) and images.floats().dtype == torch.float32
-    assert images.floats(torch.tensor([1])).unique().tolist() == pytest.approx([0.4])
-    assert data.as_images(images) is images
-    wrong = data.as_images([(torch.zeros(4), 0)])
-    with pytest.raises(ValueError, match=r"list: image 0 is float32 \[4\], expected \[C, H"):
-        wrong.floats()
-    with pytest.raises(ValueError, match="expected class numbers"):
-        _ = data.as_images([(torch.zeros(1, 4, 4), 0.5)]).labels
-
-
 def test_without_a_home_the_way_out_is_named(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "")
     assert data.cache_dir().parts[-2:] == (".cache", "sparq_utils")  # not the current folder

@@ -102,8 +102,8 @@ def test_constants():
     assert constants_for(int8, "horowitz") is HOROWITZ_INT8
     assert constants_for(fp32, "horowitz") is HOROWITZ_FP32
     assert constants_for(fp32, "paper") is constants_for(int8, "paper") is PAPER
-    with pytest.raises(ValueError, match="4-bit"):
-        constants_for(make_trace(weight_bits=4), "horowitz")
+    with pytest.raises(ValueError, match=r"16-bit weights \(only 2, 4, 8 and 32\)"):
+        constants_for(make_trace(weight_bits=16), "horowitz")
     with pytest.raises(ValueError, match="paper"):
         constants_for(int8, "papper")
     assert all(preset.source for preset in PRESETS.values())

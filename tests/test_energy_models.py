@@ -136,6 +136,34 @@ def test_constants_by_precision():
     assert constants_for(make_trace(weight_bits=32), "horowitz-exact") is HOROWITZ_FP32
 
 
+@pytest.mark.parametrize("name", ["horowitz", "horowitz-exact"])
+@pytest.mark.parametrize(("bits", "multiply"), [(4, 0.1e-12), (2, 0.05e-12)])
+def test_fewer_bits_make_multiplying_cheaper_and_nothing_else(name, bits, multiply):
+    eight, few = (constants_for(make_trace(weight_bits=b), name) for b in (8, bits))
+    assert few.mac_j == pytest.approx(multiply + 0.1e-12)  # the INT32 addition stays
+    assert replace(few, mac_j=eight.mac_j) == eight
+    assert f"{bits} / 8" in few.source
+
+
+def test_weights_of_few_bits_have_currents_of_eight():
+    counts = {"weights": 100, "weight_passes": 400, "lif_updates": 40, "current_reads": 24}
+    four = memory_bytes(with_counts(weight_bits=4, **counts), "step-by-step-exact")[0, 0]
+    eight = memory_bytes(with_counts(weight_bits=8, **counts), "step-by-step-exact")[0, 0]
+    assert eight - four == 400 / 2
+
+
+def test_a_chip_of_ones_own_has_its_own_prices():
+    trace = with_counts(weights=1000, weight_passes=4000, neurons=8, lif_updates=32)
+    own = {"near_j": 1e-12, "far_j": 50e-12}
+    fits = energy(trace, hierarchy=Hierarchy(2000, **own)).memory[0, 0]
+    assert fits == pytest.approx(float(memory_bytes(trace)[0, 0]) * 1e-12)
+    small = energy(trace, hierarchy=Hierarchy(500, **own)).memory[0, 0]  # weights lie beyond
+    assert small == pytest.approx(4000 * 50e-12 + float(memory_bytes(trace)[0, 0] - 4000) * 1e-12)
+    for name in own:
+        with pytest.raises(ValueError, match=f"{name} is -1"):
+            Hierarchy(500, **{name: -1})
+
+
 def test_sram_prices_are_horowitzs_at_his_sizes_and_rise_between():
     assert sram_byte_j(8 * 1024) * 8 == pytest.approx(10e-12)
     assert sram_byte_j(32 * 1024) * 8 == pytest.approx(20e-12)

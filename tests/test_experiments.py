@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 from sparq_utils import data
 from sparq_utils.experiments import EXPERIMENTS, Profile, find
 from sparq_utils.files import FolderInUseError, lock
-from sparq_utils.networks.training import CheckpointError, Recipe
+from sparq_utils.networks.checkpoints import CheckpointError
+from sparq_utils.networks.recipe import Recipe
 from sparq_utils.pipeline import first_seed, steps
 from sparq_utils.pipeline.comparison import compare
 from sparq_utils.pipeline.steps import run_seed

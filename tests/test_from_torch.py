@@ -19,9 +19,10 @@ from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
 from sparq_utils.networks.int8 import export_int8, load_int8, save_int8
 from sparq_utils.networks.normalization import Frame, Normalize
 from sparq_utils.networks.quantization import calibrate, quantize_aware, to_int8
+from sparq_utils.networks.recipe import Recipe
 from sparq_utils.networks.recording import record
 from sparq_utils.networks.residual import Residual
-from sparq_utils.networks.training import Recipe, train
+from sparq_utils.networks.training import train
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

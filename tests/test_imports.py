@@ -15,6 +15,7 @@ MODULES = {
 ROOMS = {
     "border": set(),
     "data": {"files"},
+    "samples": {"data"},
     "files": set(),
     "toolchain": {"files"},
     "traces": {"files"},
@@ -22,7 +23,7 @@ ROOMS = {
     "prose": set(),
     "int8_file": set(),
     "reference": {"int8_file"},
-    "networks": {"data", "files", "int8_file", "toolchain", "traces"},
+    "networks": {"data", "files", "int8_file", "samples", "toolchain", "traces"},
     "deploy": {"files", "networks", "toolchain", "traces"},
     "experiments": {"data", "networks"},
     "results": {"files", "paper", "prose", "traces"},

@@ -20,9 +20,11 @@ from sparq_utils.networks.quantization import (
     quantize_aware,
     to_int8,
 )
+from sparq_utils.networks.recipe import Recipe
 from sparq_utils.networks.recording import record
+from sparq_utils.networks.scoring import accuracy
 from sparq_utils.networks.spiking import LIF
-from sparq_utils.networks.training import Recipe, accuracy, train
+from sparq_utils.networks.training import train
 from sparq_utils.networks.watching import watch
 from sparq_utils.networks.wiring import synapses
 

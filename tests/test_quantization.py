@@ -21,8 +21,10 @@ from sparq_utils.networks.quantization import (
     size_bytes,
     to_int8,
 )
+from sparq_utils.networks.recipe import Recipe
+from sparq_utils.networks.scoring import accuracy
 from sparq_utils.networks.spiking import LIF
-from sparq_utils.networks.training import Recipe, accuracy, train
+from sparq_utils.networks.training import train
 
 CODINGS = ["direct", "rate", "latency"]
 

@@ -76,6 +76,13 @@ def test_neurons_by_hand():
     assert reference.fire(layer, exactly, 2).ravel().tolist() == [0, 1]  # 1.0 is not above 1.0
 
 
+def test_neurons_that_reset_to_zero_by_hand():
+    layer = {"threshold": 1.0, "beta": 0.5, "start": 0.0, "reset": "zero"}
+    currents = np.array([3, 0.75, 0.75, 0.75], np.float32).reshape(4, 1, 1)
+    # 3 fires and is emptied; 0.75; 0.375 + 0.75 = 1.125 fires; 0.75
+    assert reference.fire(layer, currents, 4).ravel().tolist() == [1, 0, 1, 0]
+
+
 def test_levels_by_hand():
     layer = {"threshold": 2.0, "levels": 4}
     currents = np.array([-1, 0.2, 0.25, 1.1, 9], np.float32)  # levels at 0.25, 0.75, 1.25, 1.75

@@ -10,15 +10,18 @@ from make_trace import make_trace, with_logits
 from small import patterns, tiny
 from traitlets import TraitError
 
-from sparq_utils.data import Images, as_images
+from sparq_utils.data import Images
 from sparq_utils.networks.conversion import convert
 from sparq_utils.networks.counting import count_layers
 from sparq_utils.networks.inference import staged_inference
 from sparq_utils.networks.levels import LevelActivation
+from sparq_utils.networks.losses import joint_loss
 from sparq_utils.networks.quantization import calibrate, quantize_aware, to_int8
+from sparq_utils.networks.recipe import Recipe
 from sparq_utils.networks.recording import record
+from sparq_utils.networks.scoring import accuracy
 from sparq_utils.networks.spiking import LIF
-from sparq_utils.networks.training import Recipe, accuracy, joint_loss, train
+from sparq_utils.networks.training import train
 from sparq_utils.traces.company import in_company
 from sparq_utils.traces.energy import energy, power_w
 from sparq_utils.traces.hierarchy import Hierarchy
@@ -71,8 +74,8 @@ GIVEN = {
     "labels that are floats": (lambda: images(labels=torch.zeros(2)), "labels are float32"),
     "labels too few": (lambda: images(labels=torch.zeros(1).long()), "1 labels for 2 images"),
     "a label below 0": (lambda: images(labels=torch.tensor([0, -1])), "a label is -1"),
-    "a loader": (lambda: as_images(torch.utils.data.DataLoader([1])), "DataLoader gives no sample"),
-    "a generator": (lambda: as_images(iter([1])), "list_iterator gives no sample"),
+    "a number": (lambda: record(NETWORK, 7, "ann"), "a int holds no images"),
+    "a generator": (lambda: record(NETWORK, iter([1]), "ann"), "batch 0 is a int, expected a pair"),
     "a sample without a label": (lambda: recorded(PIXEL), "sample 0 is a Tensor, expected a pair"),
     "a sample by name": (lambda: recorded({"image": PIXEL}), "sample 0 is a dict"),
     "a label that is text": (lambda: recorded((PIXEL, "cat")), "labels such as 'cat'"),
@@ -102,7 +105,7 @@ TORCH = {
     "NaN counted": (lambda: count_layers(NETWORK, NANS), "NaN or infinite"),
     "NaN in INT8": (lambda: int8()(NANS), "NaN or infinite"),
     "batches of -1": (lambda: accuracy(NETWORK, patterns(4), batch_size=-1), "batches of -1"),
-    "no images": (lambda: accuracy(NETWORK, patterns(4).take(0)), "0 images"),
+    "no images": (lambda: accuracy(NETWORK, patterns(4).take(0)), "no images"),
     "classes it has not": (lambda: accuracy(NETWORK, [(PIXEL, 99)]), "labels up to 99"),
     "trained on such": (
         lambda: train(tiny(), [(PIXEL, 99)] * 8, patterns(8), Recipe(1, batch_size=8)),
@@ -116,7 +119,7 @@ TORCH = {
     "a rate NaN": (lambda: Recipe(1, learning_rate=NAN), "learning_rate is nan"),
     "warming up to the end": (lambda: Recipe(1, warmup_epochs=1), "warmup_epochs is 1"),
     "small images of no size": (lambda: Recipe(2, small_epochs=1), "of 0 pixels"),
-    "8 bits twice": (lambda: quantize_aware(quantize_aware(spiking())), "has 8 bits already"),
+    "8 bits twice": (lambda: quantize_aware(quantize_aware(spiking())), "is quantised already"),
     "8 bits unprepared": (lambda: to_int8(spiking()), "use quantize_aware"),
     "8 bits from NaN": (lambda: calibrate(quantize_aware(spiking()), NANS), "NaN"),
     "balanced on NumPy": (

@@ -14,8 +14,9 @@ from sparq_utils.networks.counting import count_layers
 from sparq_utils.networks.losses import mean_spikes, spikes_of
 from sparq_utils.networks.quantization import calibrate, dequantized, quantize_aware, to_int8
 from sparq_utils.networks.quantized_synapse import QuantizedSynapse
+from sparq_utils.networks.recipe import Recipe
 from sparq_utils.networks.spiking import LIF
-from sparq_utils.networks.training import Recipe, train
+from sparq_utils.networks.training import train
 
 RECIPE = Recipe(2, batch_size=16, learning_rate=5e-3, mixup_alpha=0.0)
 

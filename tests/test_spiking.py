@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 import snntorch
 import torch
@@ -17,7 +19,10 @@ def currents(steps, count, seed=0, dtype=torch.float64):
     return torch.randn(steps, count, generator=generator, dtype=dtype) * 0.7 + 0.4
 
 
-def snntorch_spikes(current, start, beta, threshold, spike_grad=None):
+RESETS = ["subtract", "zero"]
+
+
+def snntorch_spikes(current, start, beta, threshold, spike_grad=None, reset="subtract"):
     """The same neurons in snnTorch's own loop: spikes [T, ...]."""
     # tensors, because snnTorch rounds plain numbers to float32
     beta, threshold = (torch.tensor(v, dtype=current.dtype) for v in (beta, threshold))
@@ -26,7 +31,7 @@ def snntorch_spikes(current, start, beta, threshold, spike_grad=None):
         def spike_grad(distance):
             return (distance > 0).to(distance.dtype)
 
-    neuron = snntorch.Leaky(beta, threshold, reset_mechanism="subtract", spike_grad=spike_grad)
+    neuron = snntorch.Leaky(beta, threshold, reset_mechanism=reset, spike_grad=spike_grad)
     membrane, spikes = torch.full_like(current[0], start), []
     for step in current:
         spike, membrane = neuron(step, membrane)
@@ -42,12 +47,14 @@ def snntorch_spikes(current, start, beta, threshold, spike_grad=None):
     start=st.floats(0.0, 1.0),
     seed=st.integers(0, 10_000),
     dtype=st.sampled_from([torch.float32, torch.float64]),
+    reset=st.sampled_from(RESETS),
 )
-def test_lif_spikes_as_snntorch_does(steps, beta, threshold, start, seed, dtype):
+def test_lif_spikes_as_snntorch_does(steps, beta, threshold, start, seed, dtype, reset):
     current = currents(steps, 30, seed, dtype)
-    layer = LIF(threshold, steps, beta, start)
+    layer = LIF(threshold, steps, beta, start, reset=reset)
     spikes = layer(current.flatten().unsqueeze(-1)).view_as(current)
-    assert torch.equal(spikes, snntorch_spikes(current, start * threshold, beta, threshold))
+    expected = snntorch_spikes(current, start * threshold, beta, threshold, reset=reset)
+    assert torch.equal(spikes, expected)
 
 
 def test_lif_on_whole_numbers_fires_strictly_above_the_threshold():
@@ -61,6 +68,14 @@ def test_lif_leaks_by_beta_and_resets_by_subtraction():
     # 0.625 + 0 - 1 = -0.375; -0.1875 + 1.5 = 1.3125 fires
     current = torch.tensor([[1.5], [1.5], [0.0], [1.5]])
     assert LIF(1.0, 4, beta=0.5, start=0.0)(current).flatten().tolist() == [1, 1, 0, 1]
+
+
+def test_a_reset_to_zero_loses_what_exceeds_the_threshold():
+    # theta 1, start 0, beta 0.5: U = 3 fires and is emptied; 0.75; 0.375 + 0.75 = 1.125 fires;
+    # 0.75. By subtraction the first spike would leave 2, and the neuron would fire four times.
+    current = torch.tensor([[3.0], [0.75], [0.75], [0.75]])
+    layer = LIF(1.0, 4, beta=0.5, start=0.0, reset="zero")
+    assert layer(current).flatten().tolist() == [1, 0, 1, 0]
 
 
 @settings(max_examples=40, deadline=None)
@@ -94,28 +109,30 @@ def test_constant_input_is_the_same_current_at_every_step(beta):
     beta=st.sampled_from([0.3, 0.95, 1.0]),
     seed=st.integers(0, 999),
     dtype=st.sampled_from([torch.float32, torch.float64]),
+    reset=st.sampled_from(RESETS),
 )
-def test_the_path_without_gradients_spikes_the_same(steps, beta, seed, dtype):
+def test_the_path_without_gradients_spikes_the_same(steps, beta, seed, dtype, reset):
     current = currents(steps, 40, seed, dtype)
-    layer = LIF(0.8, steps, beta)
+    layer = LIF(0.8, steps, beta, reset=reset)
     with_gradients = layer(current.clone().requires_grad_())
     assert with_gradients.requires_grad
     with torch.no_grad():
         assert torch.equal(layer(current), with_gradients)
-    assert torch.equal(integrate(current, 0.4, beta, 0.8), with_gradients.detach())
+    assert torch.equal(integrate(current, 0.4, beta, 0.8, reset), with_gradients.detach())
 
 
+@pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("beta", [1.0, 0.9, 0.3])
 @pytest.mark.parametrize("threshold", [1.0, 0.37])
-def test_gradients_are_snntorchs(beta, threshold):
+def test_gradients_are_snntorchs(beta, threshold, reset):
     """snnTorch detaches the reset: the gradient goes through the membrane alone."""
     current = currents(7, 25, dtype=torch.float32)
     weights = currents(7, 25, seed=5, dtype=torch.float32)
     ours, theirs = current.clone().requires_grad_(), current.clone().requires_grad_()
-    spikes = LIF(threshold, 7, beta, surrogate=fast_sigmoid)(ours)
+    spikes = LIF(threshold, 7, beta, surrogate=fast_sigmoid, reset=reset)(ours)
     (spikes * weights).sum().backward()
     expected = snntorch_spikes(
-        theirs, threshold / 2, beta, threshold, surrogate.fast_sigmoid(slope=25)
+        theirs, threshold / 2, beta, threshold, surrogate.fast_sigmoid(slope=25), reset
     )
     (expected * weights).sum().backward()
     assert torch.equal(spikes, expected)
@@ -148,6 +165,7 @@ def test_the_triangle_has_area_one_and_the_thresholds_width(threshold):
         ({"beta": 0.0}, "beta is 0.0"),
         ({"beta": 1.1}, "beta is 1.1"),
         ({"timesteps": 0}, "timesteps is 0"),
+        ({"reset": "half"}, "unknown reset 'half'"),
         ({"start": 1.5}, "start is 1.5"),
     ],
 )
@@ -200,7 +218,9 @@ def _in_order(twin, found):
 def test_a_converted_network_is_its_snntorch_twin_spike_for_spike(encoding, timesteps, beta):
     network = tiny().double()
     images = pictures(6, seed=timesteps, dtype=torch.float64)
-    spiking = convert(network, images, timesteps, beta, "percentile", encoding, percentile=90)
+    reset = "zero" if timesteps == 9 else "subtract"
+    how = {"percentile": 90, "reset": reset}
+    spiking = convert(network, images, timesteps, beta, "percentile", encoding, **how)
     ours, theirs, logits, expected = spikes_of(spiking, images)
     assert len(ours) == len(theirs) == 7
     for mine, yours in zip(ours, theirs, strict=True):
@@ -258,6 +278,14 @@ def test_the_twin_forgets_between_batches_and_shares_no_weights():
     with torch.no_grad():
         spiking.stages[0][0].weight.zero_()
     assert torch.equal(twin(images), first)
+
+
+@pytest.mark.parametrize("encoding", ["direct", "rate"])
+def test_a_twin_is_pickled_and_answers_alike(encoding):
+    twin = to_snntorch(convert(tiny(), pictures(20), timesteps=4, encoding=encoding))
+    again = pickle.loads(pickle.dumps(twin))
+    with torch.no_grad():
+        assert torch.equal(again(pictures(3)), twin(pictures(3)))
 
 
 def test_a_network_without_spikes_has_no_twin():

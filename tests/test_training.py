@@ -15,16 +15,13 @@ from torch import nn
 
 from sparq_utils.data import Images
 from sparq_utils.networks import training
+from sparq_utils.networks.checkpoints import CheckpointError
 from sparq_utils.networks.conversion import ClipFloorShift, convert
+from sparq_utils.networks.losses import joint_loss
 from sparq_utils.networks.quantization import quantize_aware
-from sparq_utils.networks.training import (
-    CheckpointError,
-    Recipe,
-    TrainingError,
-    accuracy,
-    joint_loss,
-    train,
-)
+from sparq_utils.networks.recipe import Recipe
+from sparq_utils.networks.scoring import accuracy
+from sparq_utils.networks.training import TrainingError, train
 
 TRAIN, VALIDATION = patterns(96, 0), patterns(50, 1, "validation")
 RECIPE = Recipe(3, batch_size=32, learning_rate=0.01, augment="flip-crop")
@@ -70,7 +67,7 @@ def kill_in(monkeypatch, name, call, after=False):
         ("_mixed_loss", 2, False),  # in the first epoch, before anything is saved
         ("_mixed_loss", 5, False),  # in the middle of the second epoch
         ("_epoch", 2, True),  # trained, not yet saved
-        ("_save", 2, True),  # saved, nothing after
+        ("save", 2, True),  # saved, nothing after
     ],
 )
 def test_killed_and_resumed_it_ends_with_the_same_bits(
@@ -377,7 +374,8 @@ WORKER = """
 import json, sys
 import torch
 from small import patterns, tiny
-from sparq_utils.networks.training import Recipe, train
+from sparq_utils.networks.recipe import Recipe
+from sparq_utils.networks.training import train
 
 torch.set_num_threads(1)
 network = tiny(dropout=0.1, seed=int(sys.argv[2]))
@@ -398,7 +396,7 @@ def test_two_processes_train_one_network(tmp_path):
     environment = os.environ | {
         "ACCELERATE_USE_CPU": "true", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
         "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(Path(__file__).parent),
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.getenv("PYTHONPATH", "")]),
     }  # fmt: skip
     workers = [
         subprocess.Popen(

@@ -119,7 +119,7 @@ def plan(network: Mapping, dense: bool = False) -> Plan:
     if network["encoding"] not in ("direct", "analog"):
         raise ValueError(
             f"{network['name']} takes {network['encoding']}-coded spikes; the C file takes images: "
-            "use direct coding"
+            "use encoding='direct'"
         )
     if network["timesteps"] > MOST_STEPS:
         raise ValueError(

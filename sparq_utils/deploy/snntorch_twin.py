@@ -6,6 +6,7 @@ oracle for the tests, a peer for the benchmarks, and a way to take a network ove
 
 from collections.abc import Iterable
 from copy import deepcopy
+from functools import partial
 
 import snntorch
 import torch
@@ -33,6 +34,11 @@ class _Spike(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
         (distance,) = ctx.saved_tensors
         return ctx.surrogate(distance, ctx.threshold).mul_(grad), None, None
+
+
+def _spike(distance: Tensor, threshold: float, surrogate: Surrogate) -> Tensor:
+    """:class:`_Spike` as a function, which can be pickled."""
+    return _Spike.apply(distance, threshold, surrogate)
 
 
 class SnnTorchNetwork(nn.Module):
@@ -97,9 +103,9 @@ def _leaky(layer: LIF, dtype: torch.dtype) -> snntorch.Leaky:
     neuron = snntorch.Leaky(
         beta=torch.tensor(layer.beta, dtype=dtype),
         threshold=torch.tensor(layer.threshold, dtype=dtype),
-        reset_mechanism="subtract",
+        reset_mechanism=layer.reset,
         init_hidden=False,
-        spike_grad=lambda distance: _Spike.apply(distance, layer.threshold, layer.surrogate),
+        spike_grad=partial(_spike, threshold=layer.threshold, surrogate=layer.surrogate),
     )
     neuron.start = layer.start * layer.threshold
     return neuron

@@ -14,11 +14,13 @@ from .losses import joint_loss
 from .normalization import Normalize
 from .pooling import AveragePool
 from .quantization import calibrate, quantize_aware, size_bytes, to_int8
+from .recipe import Recipe
 from .recording import record
 from .recording_in_time import record_temporal
 from .residual import IdentitySynapse, Residual
+from .scoring import accuracy
 from .spiking import LIF, fast_sigmoid, integrate, triangular
-from .training import Recipe, accuracy, train
+from .training import train
 from .watching import layers_of, watch
 from .wiring import dense_macs, exact_macs, fan_out, synapses
 

@@ -40,11 +40,13 @@ def convert(
     percentile: float = 99.9,
     neurons: str = "lif",
     levels: int | None = None,
+    reset: str = "subtract",
+    start: float = 0.5,
 ) -> EarlyExitNetwork:
     """A spiking copy of a trained network; the original is left as it was.
 
     Batch normalisation is folded into the synapses; every activation becomes LIF neurons that
-    start at half their threshold and emit binary spikes (the next synapse carries the amplitude).
+    emit binary spikes (the next synapse carries the amplitude).
     With `neurons` "levels" the copy is the spiking network's rival instead: an ANN whose
     activations have `levels` steps (:class:`~sparq_utils.networks.levels.LevelActivation`).
 
@@ -60,31 +62,38 @@ def convert(
         :class:`~sparq_utils.networks.activations.ClipFloorShift`), or "auto": the trained
         thresholds if there are any.
     encoding
-        "direct" (the image is a constant input current), "rate" or "latency" (spike trains).
+        "direct" (the image is a constant input current), "rate" or "latency" (spike trains), or
+        "events": the copy takes counts of events already in time, [B, T, *input_shape].
     neurons, levels
         "lif", or "levels" with their number; those know no time: T, beta and encoding must be 1,
-        1 and "direct".
+        1 and "direct", and neither `reset` nor `start`.
+    reset, start
+        Of :class:`~sparq_utils.networks.spiking.LIF`: "subtract" or "zero", and the first
+        potential as a fraction of the threshold; a half rounds spike counts to the nearest.
 
     Raises
     ------
     ValueError
-        For T < 1, beta outside (0, 1], an unknown threshold, encoding or kind of neurons, missing
-        images, a layer that has no spiking counterpart, by name, or a first stage without neurons.
+        For T < 1, beta outside (0, 1], an unknown threshold, encoding, reset or kind of neurons,
+        missing images, a layer that has no spiking counterpart, by name, or a first stage without
+        neurons.
     """
     check_timesteps(timesteps)
     if encoding not in ENCODERS:
         raise ValueError(f"unknown encoding '{encoding}', expected one of {', '.join(ENCODERS)}")
-    _check_neurons(neurons, levels, timesteps, beta, encoding)
+    _check_neurons(neurons, levels, (timesteps, beta, encoding, reset, start))
     converted = fold_batch_norm(network)
     thresholds = _thresholds(converted, images, threshold, percentile)
     if neurons == "lif":
         converted.encoder = ENCODERS[encoding](timesteps)
+    if encoding == "events":
+        converted.input_shape = (timesteps, *converted.input_shape)
     converted.timesteps = timesteps
 
     def neuron(threshold: float, constant_input: bool) -> nn.Module:
         if levels is not None:
             return LevelActivation(threshold, levels)
-        return LIF(threshold, timesteps, beta, constant_input=constant_input)
+        return LIF(threshold, timesteps, beta, start, constant_input, reset=reset)
 
     arriving = _Arriving(1.0, constant=encoding == "direct")
     for kind, _, part in converted.parts():
@@ -98,9 +107,11 @@ def convert(
     return converted.eval()
 
 
-def _check_neurons(
-    neurons: str, levels: int | None, timesteps: int, beta: float, encoding: str
-) -> None:
+IN_TIME = (1, 1.0, "direct", "subtract", 0.5)
+"""T, beta, encoding, reset and start of a network that knows no time."""
+
+
+def _check_neurons(neurons: str, levels: int | None, in_time: tuple) -> None:
     """Refuse unknown neurons, and levels with anything that happens in time."""
     if neurons not in ("lif", "levels"):
         raise ValueError(f"unknown neurons '{neurons}', expected 'lif' or 'levels'")
@@ -108,10 +119,10 @@ def _check_neurons(
         raise ValueError(
             f"neurons='{neurons}' with levels={levels}: levels go with neurons='levels'"
         )
-    if neurons == "levels" and (timesteps, beta, encoding) != (1, 1.0, "direct"):
+    if neurons == "levels" and in_time != IN_TIME:
         raise ValueError(
-            f"levels know no time: timesteps={timesteps}, beta={beta} and encoding='{encoding}' "
-            "must be 1, 1 and 'direct'"
+            "levels know no time: timesteps={}, beta={}, encoding='{}', reset='{}' and start={} "
+            "must be {}, {:g}, '{}', '{}' and {}".format(*in_time, *IN_TIME)
         )
 
 

@@ -231,9 +231,10 @@ class SpikeCounter:
             *fans.shape[:2], -1
         )  # [columns, C, positions], [columns, F, 1] for features
         alike = bool((fans == fans[:, :1]).all())  # every channel has the same fan-out
-        # No sum can exceed what all neurons firing at once trigger: exact in float32 below 2**24,
-        # in float64 below 2**53.
-        exact = torch.float32 if fans.sum((1, 2)).max() < 2**24 else torch.float64
+        # No sum can exceed what all neurons firing at once trigger (or all inputs, if each has as
+        # many events as it may): exact in float32 below 2**24, in float64 below 2**53.
+        most = fans.sum((1, 2)).max() * getattr(source, "most", 1)
+        exact = torch.float32 if most < 2**24 else torch.float64
         weights = (fans[:, 0] if alike else fans.flatten(1)).T.contiguous().to(exact)
 
         def count(_layer: nn.Module, _inputs: tuple[Tensor], spikes: Tensor) -> None:

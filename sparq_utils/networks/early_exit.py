@@ -104,9 +104,12 @@ class EarlyExitNetwork(nn.Module):
                 f"{self.name} takes tensors, got a {type(images).__name__}: torch.from_numpy()?"
             )
         if tuple(images.shape[1:]) != self.input_shape:
+            way = ""
+            if images.ndim > 1 and tuple(images.transpose(0, 1).shape[1:]) == self.input_shape:
+                way = ": time comes second, give events.transpose(0, 1)"
             raise ValueError(
                 f"{self.name} takes images [B, {', '.join(map(str, self.input_shape))}], "
-                f"got {list(images.shape)}"
+                f"got {list(images.shape)}{way}"
             )
         dtype = next((p.dtype for p in self.parameters()), torch.float32)
         if images.dtype != dtype:

@@ -59,7 +59,33 @@ class Latency(_Encoder):
         return spikes.to(images.dtype).flatten(0, 1)  # [T*B, ...]
 
 
-ENCODERS = {"direct": Direct, "rate": Rate, "latency": Latency}
+class Events(_Encoder):
+    """Events that are in time already: how many arrive at each input in each of T steps.
+
+    Several events in one step are counted, stored and paid for as so many spikes.
+    """
+
+    most = 255
+    """Events that an input may receive in one step: a byte, which INT8 synapses hold exactly."""
+
+    def check(self, events: Tensor) -> None:
+        """Raise `ValueError` unless events are whole numbers from 0 to 255."""
+        if events.numel() and not (
+            events.min() >= 0 and events.max() <= self.most and torch.equal(events, events.round())
+        ):
+            raise ValueError(
+                f"events are counts from 0 to {self.most}, got numbers in [{events.min():.3g}, "
+                f"{events.max():.3g}], whole or not: give one channel per polarity, do not "
+                "normalise or mix them (Recipe(mixup_alpha=0)), and spread many over more steps"
+            )
+
+    def forward(self, events: Tensor) -> Tensor:
+        """[B, T, ...] counts to [T*B, ...], time-major."""
+        self.check(events)
+        return events.transpose(0, 1).flatten(0, 1)
+
+
+ENCODERS = {"direct": Direct, "rate": Rate, "latency": Latency, "events": Events}
 """Input codings by name; each is built with T."""
 
 

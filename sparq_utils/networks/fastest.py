@@ -79,7 +79,7 @@ def _forms(synapse: Synapse) -> list[Form]:
     layer, timesteps, forms = synapse.layer, synapse.runs, []
     if synapse.levels is None:
         return forms
-    if can_add_bytes(layer, synapse.levels):
+    if can_add_bytes(layer, synapse.most):
         forms.append(partial(IntegerSynapse, layer, synapse.levels))
     if can_skip_zeros(layer):
         forms += [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save
-from torch import nn
+from torch import Tensor, nn
 from torch.ao.nn import quantized as nnq
 
 from sparq_utils.files import write_whole
@@ -27,7 +27,8 @@ def export_int8(network: EarlyExitNetwork) -> dict:
 
     Each layer is a dict with `part` ("stage0", "head0", ...), `kind` ("conv", "linear",
     "identity", "lif", "levels", "avgpool", "flatten", "frame" around an image) and what its
-    arithmetic needs; weights int8, biases float32. A residual block is a "branch", the layers of
+    arithmetic needs; weights int8 (of fewer `bits` where it says so), with one `weight_scale` or a
+    list of one per output channel; biases float32. A residual block is a "branch", the layers of
     its branch, a "shortcut" (go on from what arrived at "branch"), the layers of its shortcut, and
     an "add" of the two.
 
@@ -68,13 +69,15 @@ def _export_layer(layer: nn.Module) -> dict:
         entry = {
             "kind": "conv" if weight.dim() == 4 else "linear",
             "weight": weight.int_repr(),
-            "weight_scale": weight.q_scale(),
+            "weight_scale": _scale_of(weight),
             "bias": bias.detach() if bias is not None else torch.zeros(len(weight)),
             "input_scale": float(layer.quant.scale),
             "input_zero_point": int(layer.quant.zero_point),
             "output_scale": float(synapse.scale),
             "output_zero_point": int(synapse.zero_point),
         }
+        if layer.bits != 8:
+            entry["bits"] = layer.bits
         if weight.dim() == 4:
             entry |= {"stride": list(synapse.stride), "padding": list(synapse.padding)}
             if synapse.groups > 1:
@@ -89,6 +92,7 @@ def _export_layer(layer: nn.Module) -> dict:
             "beta": layer.beta,
             "start": layer.start,
             "constant_input": layer.constant_input,
+            **({"reset": layer.reset} if layer.reset != "subtract" else {}),
         }
     if isinstance(layer, IdentitySynapse):
         return {"kind": "identity", "amplitude": layer.amplitude}
@@ -104,6 +108,13 @@ def _export_layer(layer: nn.Module) -> dict:
     if isinstance(layer, Frame):
         return {"kind": "frame", "values": layer.values.tolist(), "border": list(layer.border)}
     raise ValueError(f"a {type(layer).__name__} is no layer of an INT8 network: use to_int8()")
+
+
+def _scale_of(weight: Tensor) -> float | list[float]:
+    """What a step of quantised weights is worth: in the layer, or in each output channel."""
+    if weight.qscheme() == torch.per_tensor_affine:
+        return weight.q_scale()
+    return weight.q_per_channel_scales().tolist()
 
 
 def save_int8(network: EarlyExitNetwork, path: str | Path) -> None:
@@ -174,7 +185,8 @@ def _build_layer(layer: dict, timesteps: int) -> nn.Module:
     """One layer from its description."""
     if layer["kind"] == "lif":
         keys = ("threshold", "beta", "start", "constant_input")
-        return LIF(timesteps=timesteps, **{key: layer[key] for key in keys})
+        how = {key: layer[key] for key in keys} | {"reset": layer.get("reset", "subtract")}
+        return LIF(timesteps=timesteps, **how)
     if layer["kind"] == "levels":
         return LevelActivation(layer["threshold"], layer["levels"])
     if layer["kind"] == "identity":
@@ -185,8 +197,8 @@ def _build_layer(layer: dict, timesteps: int) -> nn.Module:
         return nn.Flatten()
     if layer["kind"] == "frame":
         return Frame(layer["values"], layer["border"])
-    weight, bias = (torch.tensor(layer[key]) for key in ("weight", "bias"))
-    weight = torch._make_per_tensor_quantized_tensor(weight, layer["weight_scale"], 0)
+    bias = torch.tensor(layer["bias"])
+    weight = _quantised(torch.tensor(layer["weight"]), layer["weight_scale"])
     if layer["kind"] == "conv":
         outputs, inputs, *kernel = weight.shape
         groups = layer.get("groups", 1)
@@ -197,9 +209,18 @@ def _build_layer(layer: dict, timesteps: int) -> nn.Module:
         synapse = nnq.Linear(weight.shape[1], weight.shape[0])
     synapse.set_weight_bias(weight, bias)
     synapse.scale, synapse.zero_point = layer["output_scale"], layer["output_zero_point"]
-    region = QuantizedSynapse(synapse)
+    region = QuantizedSynapse(synapse, bits=layer.get("bits", 8))
     region.quant = nnq.Quantize(
         torch.tensor(layer["input_scale"]), torch.tensor(layer["input_zero_point"]), torch.quint8
     )
     region.dequant = nnq.DeQuantize()
     return region
+
+
+def _quantised(weight: Tensor, scale: float | list[float]) -> Tensor:
+    """Weights int8 [out, ...] as a quantised tensor of one scale, or of one per output channel."""
+    if not isinstance(scale, list):
+        return torch._make_per_tensor_quantized_tensor(weight, scale, 0)
+    scales = torch.tensor(scale, dtype=torch.float64)
+    zeros = torch.zeros(len(scale), dtype=torch.int64)
+    return torch._make_per_channel_quantized_tensor(weight, scales, zeros, 0)

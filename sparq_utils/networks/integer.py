@@ -17,8 +17,8 @@ MOST_LEVELS = 127
 """The largest whole number an input may be. Kernels of older CPUs add two products in 16 bits."""
 
 
-def can_add_bytes(layer: nn.Module, levels: int) -> bool:
-    """Whether inputs {0, 1/levels, ..., 1} of a layer can be added up in bytes on this machine."""
+def can_add_bytes(layer: nn.Module, most: int) -> bool:
+    """Whether inputs of 0, 1, ..., `most` can be added up in bytes on this machine."""
     return (
         hasattr(torch.ops.onednn, "qconv2d_pointwise")  # x86 CPUs only
         and type(layer) in (nn.Conv2d, nn.Linear)
@@ -26,7 +26,7 @@ def can_add_bytes(layer: nn.Module, levels: int) -> bool:
         and getattr(layer, "groups", 1) == 1
         and getattr(layer, "padding_mode", "zeros") == "zeros"
         and not isinstance(getattr(layer, "padding", 0), str)
-        and levels <= MOST_LEVELS
+        and most <= MOST_LEVELS
     )
 
 

@@ -15,7 +15,7 @@ VARIABLES = ("ATEN_CPU_CAPABILITY", "DNNL_MAX_CPU_ISA", "ONEDNN_MAX_CPU_ISA",
 """Of the environment: what chooses other kernels."""
 
 
-def made_on(network: nn.Module | None = None) -> str:
+def made_on(network: nn.Module | None = None, processes: int = 1) -> str:
     """Device, processor features, threads, precision of products and torch, for a record.
 
     Such as "CPU AVX512 (avx2, avx512_f), 2 threads, products in highest precision, torch 2.15.0".
@@ -31,6 +31,7 @@ def made_on(network: nn.Module | None = None) -> str:
     threads = torch.get_num_threads()
     parts = [
         name,
+        *([f"{processes} processes"] if processes > 1 else []),
         f"{threads} thread{'s' if threads > 1 else ''}",
         f"products in {torch.get_float32_matmul_precision()} precision",
         f"torch {torch.__version__}",

@@ -1,9 +1,10 @@
-"""Eight bits: quantisation-aware training and real INT8 kernels for (spiking) networks.
+"""Eight bits or fewer: quantisation-aware training and INT8 kernels for (spiking) networks.
 
 Every synapse becomes a QuantStub - synapse - DeQuantStub region; neurons stay in floating point.
-Observers are plain MinMax, per tensor, 8 bits (Jacob et al., 2018), as in the paper. Spikes need
-no observer: after average pooling over k positions they are multiples of 1/k, so a grid with that
-step holds them exactly.
+Observers are plain MinMax, per tensor, 8 bits (Jacob et al., 2018), as in the paper; weights may
+have 4 or 2, or a scale per output channel, and run on the same kernels. Spikes need no observer:
+after average pooling over k positions they are multiples of 1/k, so a grid with that step holds
+them exactly.
 """
 
 import warnings
@@ -18,36 +19,47 @@ from torch.ao.nn import quantized as nnq
 
 from sparq_utils.networks.conversion import SYNAPSES
 from sparq_utils.networks.early_exit import EarlyExitNetwork
-from sparq_utils.networks.quantized_synapse import QuantizedSynapse
+from sparq_utils.networks.quantized_synapse import BITS, QuantizedSynapse
 from sparq_utils.networks.residual import swap_layers
-from sparq_utils.networks.wiring import synapses
+from sparq_utils.networks.wiring import Synapse, synapses
 
 INT8_SYNAPSES = (nnq.Conv2d, nnq.Linear)
 """Layers of weights on INT8 kernels."""
 
 
-def quantize_aware(network: EarlyExitNetwork) -> EarlyExitNetwork:
+def quantize_aware(
+    network: EarlyExitNetwork, bits: int = 8, per_channel: bool = False
+) -> EarlyExitNetwork:
     """A copy with fake quantisation in place, ready to be fine-tuned with :func:`train`.
 
-    Batch norm must be folded already (:func:`~sparq_utils.networks.conversion.convert` and
-    :func:`~sparq_utils.networks.conversion.fold_batch_norm` do); raises `ValueError` if it is not.
+    `bits` of the weights: 8, 4 or 2 (-1, 0 and 1); currents between layers keep 8. With
+    `per_channel` each output channel has a scale of its own. Batch norm must be folded already
+    (:func:`~sparq_utils.networks.conversion.convert` and
+    :func:`~sparq_utils.networks.conversion.fold_batch_norm` do). Raises `ValueError` if it is not,
+    and for other `bits`.
     """
+    if bits not in BITS:
+        raise ValueError(f"bits is {bits}, expected one of {', '.join(map(str, BITS))}")
     if any(isinstance(m, QuantizedSynapse) for m in network.modules()):
-        raise ValueError(f"{network.name} has 8 bits already: prepare the network it was made of")
+        raise ValueError(f"{network.name} is quantised already: prepare the network it was made of")
     if any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules()):
         raise ValueError("fold batch norm first: use convert() or fold_batch_norm()")
     prepared = deepcopy(network)
     prepared.requires_grad_(True)
-    swapped = {}
-    for synapse in synapses(prepared):
-        if isinstance(synapse.layer, SYNAPSES):
-            # 8 bits hold 255 spikes; beyond, the range is observed as for analog inputs
-            exact = synapse.levels if (synapse.levels or 256) <= 255 else None
-            swapped[synapse.layer] = QuantizedSynapse(synapse.layer, exact)
+    swapped = {
+        synapse.layer: QuantizedSynapse(synapse.layer, _exact_levels(synapse), bits, per_channel)
+        for synapse in synapses(prepared)
+        if isinstance(synapse.layer, SYNAPSES)
+    }
     swap_layers(prepared, swapped)
     with quietly():
         torch.backends.quantized.engine = "fbgemm"
         return ao.prepare_qat(prepared.train(), inplace=True)
+
+
+def _exact_levels(synapse: Synapse) -> int | None:
+    """Levels of a synapse's input that 8 bits hold exactly; None where its range is observed."""
+    return synapse.levels if synapse.most and synapse.most <= 255 else None
 
 
 @torch.no_grad()
@@ -69,7 +81,7 @@ def to_int8(prepared: EarlyExitNetwork) -> EarlyExitNetwork:
     Raises `ValueError` for a network that :func:`quantize_aware` has not prepared.
     """
     if not any(isinstance(m, ao.FakeQuantize) for m in prepared.modules()):
-        raise ValueError(f"{prepared.name} is not prepared for 8 bits: use quantize_aware() first")
+        raise ValueError(f"{prepared.name} is not prepared for INT8: use quantize_aware() first")
     with quietly():
         torch.backends.quantized.engine = "fbgemm"
         return ao.convert(deepcopy(prepared).cpu().eval(), inplace=True)
@@ -120,12 +132,14 @@ def quietly() -> Iterator[None]:
 
 
 def size_bytes(network: nn.Module) -> int:
-    """Bytes of all weights and biases as stored: 4 each in FP32, 1 a weight in INT8."""
-    total = 0
+    """Bytes of all weights and biases, packed: 4 each in FP32, else as the weights' bits say."""
+    regions = (m for m in network.modules() if isinstance(m, QuantizedSynapse))
+    total, bits = 0, {region.synapse: region.bits for region in regions}
     for module in network.modules():
         if isinstance(module, INT8_SYNAPSES):
             bias = module.bias()
-            total += module.weight().numel() + (0 if bias is None else 4 * bias.numel())
+            total += -(-module.weight().numel() * bits[module] // 8)
+            total += 0 if bias is None else 4 * bias.numel()
         elif isinstance(module, SYNAPSES):
             total += sum(p.numel() * p.element_size() for p in module.parameters(recurse=False))
     return total

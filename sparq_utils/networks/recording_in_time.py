@@ -25,14 +25,18 @@ A head has neurons of its own, so it runs at every step that its stage runs; the
 therefore pays the side heads T times for a sample that stays, as does the stage order.
 """
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sparq_utils.data import Images, Samples, as_images
+from sparq_utils.data import Images
 from sparq_utils.networks.counting import SpikeCounter
 from sparq_utils.networks.early_exit import EarlyExitNetwork
-from sparq_utils.networks.recording import as_trace, joined, measured_on, per_exit, run_counted
+from sparq_utils.networks.processes import Processes
+from sparq_utils.networks.recording import as_trace, measured_on, per_exit, run_counted
+from sparq_utils.samples import Batch, as_images
 from sparq_utils.traces.in_time import temporal_variant
 from sparq_utils.traces.trace import ExitTrace
 
@@ -40,7 +44,7 @@ from sparq_utils.traces.trace import ExitTrace
 @torch.no_grad()
 def record_temporal(
     network: EarlyExitNetwork,
-    images: Images | Samples | Dataset,
+    images: Images | Dataset | Iterable[Batch],
     variant: str,
     criterion: str = "confidence",
     order: str | None = None,
@@ -48,6 +52,7 @@ def record_temporal(
     batch_size: int = 250,
     skip_zeros: bool = False,
     progress: bool = False,
+    processes: Processes | None = None,
 ) -> ExitTrace:
     """The trace of a spiking network whose exits are timesteps, each with its cumulative cost.
 
@@ -59,7 +64,8 @@ def record_temporal(
     "qsnn-by-step-and-exit" or "qsnn-by-exit-and-step", with "-gap" behind it if `criterion` is
     "gap". In the first step fall what happens once: a direct-coded first layer's MACs, and
     `weights`, `neurons` and `dense_macs`. The memory model "layer-by-layer" fetches weights once
-    and cannot be had with exits in time; price these traces step by step.
+    and cannot be had with exits in time; price these traces step by step. `images` and
+    `processes` as for :func:`~sparq_utils.networks.recording.record`.
 
     Raises `ValueError` for an unknown criterion or order, a network without timesteps, and as
     :func:`~sparq_utils.networks.recording.record` does.
@@ -71,21 +77,23 @@ def record_temporal(
     network = network.without_exits() if order is None else network
     images = as_images(images)
     counter = SpikeCounter(network, skip_zeros)
-    sure, best, counted = [], [], []
+
+    def answered(logits: Tensor, counts: dict[str, Tensor]) -> dict[str, Tensor]:
+        sure, best = _answers(logits, criterion)  # [exits, T, B], and so are the counts
+        by_exit = {each: per_exit(count) for each, count in counts.items()}
+        return {"confidence": sure, "prediction": best} | by_exit
+
     label = f"recording {name}" if progress else None
-    for logits, batch in run_counted(counter, images, seed, batch_size, label):
-        confidence, prediction = _answers(logits, criterion)  # [exits, T, B]
-        sure.append(confidence)
-        best.append(prediction)
-        counted.append({each: per_exit(count) for each, count in batch.items()})  # [exits, T, B]
-    counts = {count: per_exit(steps)[..., None] for count, steps in counter.static_steps().items()}
-    counts |= joined(counted, 2)
+    batches_as = (seed, batch_size, label, processes)
+    found, labels = run_counted(counter, images, answered, 2, *batches_as)
+    static = {count: per_exit(steps)[..., None] for count, steps in counter.static_steps().items()}
+    ordered = {each: _in_order(values, order) for each, values in (static | found).items()}
     return as_trace(
-        _in_order(torch.cat(sure, 2), order),
-        _in_order(torch.cat(best, 2), order),
-        {name: _in_order(count, order).cumsum(0) for name, count in counts.items()},
-        images,
-        measured_on(network, images, name, seed),
+        ordered.pop("confidence"),
+        ordered.pop("prediction"),
+        {each: count.cumsum(0) for each, count in ordered.items()},
+        labels,
+        measured_on(network, images, len(labels), name, seed),
     )
 
 

@@ -16,13 +16,13 @@ def shapes(network: EarlyExitNetwork) -> Shapes:
     The network runs once on zeros; an encoder's random numbers are put back.
     """
     image = torch.Size(network.input_shape)
-    found: Shapes = {network.encoder: (image, image)}
+    found: Shapes = {}
 
     def note(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
         found[layer] = (inputs[0].shape[1:], output.shape[1:])
 
     layers = [layer for _, _, part in network.parts() for layer in layers_of(part)]
-    hooks = [layer.register_forward_hook(note) for layer in layers]
+    hooks = [layer.register_forward_hook(note) for layer in (network.encoder, *layers)]
     was_training = network.training
     generator = getattr(network.encoder, "generator", None)
     drawn = generator.get_state() if generator else None

@@ -54,6 +54,12 @@ class Synapse:
     levels: int | None
 
     @property
+    def most(self) -> int | None:
+        """How many times 1 / `levels` an input can be, if that is known."""
+        each = getattr(self.source, "most", 1)  # of events, several arrive in one step
+        return self.levels * each if self.levels else None
+
+    @property
     def spiking(self) -> bool:
         """Whether its inputs are spikes: ACs, else MACs."""
         return self.source is not None

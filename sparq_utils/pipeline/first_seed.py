@@ -6,9 +6,8 @@ from functools import partial
 from sparq_utils.files import write_json
 from sparq_utils.networks.conversion import convert
 from sparq_utils.networks.early_exit import EarlyExitNetwork
-from sparq_utils.networks.machine import made_on
 from sparq_utils.networks.quantization import to_int8
-from sparq_utils.networks.training import accuracy
+from sparq_utils.networks.scoring import accuracy
 from sparq_utils.pipeline.seed import Seed
 from sparq_utils.pipeline.variants import SPARSE, load_ann, network_of, recorder_of
 from sparq_utils.results.manifest import CONVERSIONS, PENALTIES
@@ -19,7 +18,7 @@ CONVERSION_TIMESTEPS = (1, 2, 4, 8, 16, 32, 64)
 def compare_conversions(run: Seed) -> None:
     """Accuracy against T for each way to convert, on the first test images; to a JSON file."""
     path = run.folder / CONVERSIONS
-    run.manifest.check(CONVERSIONS)
+    run.check(CONVERSIONS)
     if path.is_file():
         return
     ann = load_ann(run.folder / "ann.safetensors", run.experiment, run.profile.levels)
@@ -38,16 +37,17 @@ def compare_conversions(run: Seed) -> None:
         for timesteps in CONVERSION_TIMESTEPS:
             snn = convert(ann, calibration, timesteps, **settings).without_exits()
             batch_size = max(5, 1000 // timesteps)
-            methods[way][timesteps] = accuracy(snn, images, batch_size)[0]
+            right = accuracy(snn, images, batch_size, processes=run.processes)
+            methods[way][timesteps] = right[0]
     found = {
         "experiment": run.experiment.name,
         "seed": run.seed,
         "data": images.provenance,
         "images": len(images),
-        "ann_accuracy": accuracy(ann, images)[-1],
+        "ann_accuracy": accuracy(ann, images, processes=run.processes)[-1],
         "methods": methods,
     }
-    run.manifest.keep(CONVERSIONS, partial(write_json, content=found), made_on())
+    run.keep(CONVERSIONS, partial(write_json, content=found))
 
 
 def compare_penalties(run: Seed) -> None:
@@ -57,14 +57,15 @@ def compare_penalties(run: Seed) -> None:
     `points` hold, by exit, the `accuracy` and the `spike_rate` (per neuron and timestep, up to
     that exit); the first one, of penalty None, is where they start.
     """
-    run.manifest.check(PENALTIES)
+    run.check(PENALTIES)
     if (run.folder / PENALTIES).is_file():
         return
     points = []
     for penalty in (None, *run.profile.penalties):
         network = _with_penalty(run, penalty)
         recorder = recorder_of(SPARSE, network.timesteps)
-        trace = recorder(network, run.splits.validation, seed=run.seed, progress=run.progress)
+        how = {"seed": run.seed, "progress": run.progress, "processes": run.processes}
+        trace = recorder(network, run.splits.validation, **how)
         rate = trace.count("spikes") / trace.count("lif_updates")  # [exits, images]
         right, spikes = trace.correct.mean(1).tolist(), rate.mean(1).tolist()
         points.append({"penalty": penalty, "accuracy": right, "spike_rate": spikes})
@@ -77,7 +78,7 @@ def compare_penalties(run: Seed) -> None:
         "chosen": run.profile.silence.spike_penalty,
         "points": points,
     }
-    run.manifest.keep(PENALTIES, partial(write_json, content=found), made_on())
+    run.keep(PENALTIES, partial(write_json, content=found))
 
 
 def _with_penalty(run: Seed, penalty: float | None) -> EarlyExitNetwork:

@@ -1,14 +1,20 @@
 """One seed of an experiment: what its steps share, and how each of them leaves its results."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from accelerate import PartialState
+from torch import nn
 
 from sparq_utils import data
 from sparq_utils.experiments import Experiment, Profile
 from sparq_utils.files import read_json, write_json
 from sparq_utils.networks.early_exit import EarlyExitNetwork
-from sparq_utils.networks.training import Recipe, train
+from sparq_utils.networks.machine import made_on
+from sparq_utils.networks.recipe import Recipe
+from sparq_utils.networks.training import train
 from sparq_utils.pipeline.variants import untrained
 from sparq_utils.results.manifest import NOTES, Manifest
 
@@ -22,6 +28,7 @@ class Seed:
     splits: data.Splits
     seed: int
     manifest: Manifest
+    processes: PartialState
     progress: bool = True
 
     @property
@@ -43,8 +50,24 @@ class Seed:
         on = (self.splits.train, self.splits.validation)
         return network, train(network, *on, recipe, self.seed, path, self.progress)
 
+    def keep(
+        self, name: str, save: Callable[[Path], object], network: nn.Module | None = None
+    ) -> None:
+        """Let the main process write a new file, and bind it; the others wait until it is there."""
+        if self.processes.is_main_process:
+            made = made_on(network, self.processes.num_processes)
+            self.manifest.keep(name, save, made)
+        self.processes.wait_for_everyone()
+
+    def check(self, name: str) -> None:
+        """Raise `ResultsError` if a file is there that is not the run's own."""
+        if self.processes.is_main_process:
+            self.manifest.check(name)
+
     def note(self, **found: object) -> None:
         """Add to training.json what a step of training gave."""
+        if not self.processes.is_main_process:
+            return
         path = self.folder / NOTES
         notes = read_json(path) if path.is_file() else {}
         now = notes | found

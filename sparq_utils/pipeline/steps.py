@@ -11,9 +11,13 @@ the INT8 network leaves in time.
 What was trained is saved and loaded again before anything is recorded with it, so a run that was
 stopped anywhere ends with the same files as one that was not. A manifest binds them together
 (:mod:`sparq_utils.results.manifest`).
+
+Where a launcher started several processes they train together and share out the images to record;
+the main process alone writes, into a folder that all of them see.
 """
 
 import hashlib
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -26,8 +30,10 @@ from sparq_utils.experiments import Experiment, Profile, find
 from sparq_utils.files import cache_dir, lock, write_whole
 from sparq_utils.networks.int8 import save_int8
 from sparq_utils.networks.machine import made_on
+from sparq_utils.networks.processes import all_processes
 from sparq_utils.networks.quantization import to_int8
-from sparq_utils.networks.training import Recipe, accuracy
+from sparq_utils.networks.recipe import Recipe
+from sparq_utils.networks.scoring import accuracy
 from sparq_utils.pipeline.first_seed import compare_conversions, compare_penalties
 from sparq_utils.pipeline.seed import Seed, plain
 from sparq_utils.pipeline.variants import (
@@ -40,7 +46,7 @@ from sparq_utils.pipeline.variants import (
     weights_file,
 )
 from sparq_utils.results.files import DYNAMIC, SPLITS, results_dir
-from sparq_utils.results.manifest import NOTES, TRAININGS, open_run
+from sparq_utils.results.manifest import NOTES, TRAININGS, Manifest, open_run
 from sparq_utils.traces.trace import save_trace
 
 
@@ -67,8 +73,11 @@ def run(
     if out is None:
         out = results_dir() if profile == "full" else cache_dir() / "runs" / profile
     folder = Path(out) / name
-    splits = data.load(experiment.data)
-    with lock(folder):
+    processes = all_processes()
+    with processes.main_process_first():  # who may download
+        splits = data.load(experiment.data)
+    progress = progress and processes.is_main_process
+    with lock(folder) if processes.is_main_process else nullcontext():
         for seed in range(seeds):
             here = folder / f"seed-{seed}"
             run_seed(experiment, chosen, splits, seed, here, progress, only)
@@ -96,9 +105,13 @@ def run_seed(
         if (folder / weights_file(variant)).is_file():
             network_of(variant, experiment, folder, profile.levels)
     recipes = {name: plain(getattr(profile, name)) for name in ("ann", "qat", "silence")}
-    about = (seed, {"levels": profile.levels} | recipes, describe(splits), plain(Recipe(1)))
-    manifest = open_run(folder, experiment.name, *about, trained)
-    run = Seed(experiment, profile, splits, seed, manifest, progress)
+    about = (experiment.name, seed, {"levels": profile.levels} | recipes, describe(splits))
+    processes = all_processes()
+    if processes.is_main_process:
+        manifest = open_run(folder, *about, plain(Recipe(1)), trained)
+    else:
+        manifest = Manifest(folder, *about, {})
+    run = Seed(experiment, profile, splits, seed, manifest, processes, progress)
     run.note(data=splits.train.provenance, train_images=len(splits.train))
     for name in TRAININGS:
         if f"{name}.safetensors" in trained:
@@ -109,7 +122,7 @@ def run_seed(
         compare_conversions(run)
     if seed == 0 and profile.penalties and SPARSE in wanted:
         compare_penalties(run)
-    if NOTES not in manifest.files:
+    if processes.is_main_process and NOTES not in manifest.files:
         manifest.bind(NOTES, made_on())
 
 
@@ -145,10 +158,13 @@ def _train(run: Seed, name: str) -> None:
         int8 = to_int8(network)
         save = partial(save_int8, int8)
         kinds = {"fake": network, "int8": int8}
-        scores = {kind: accuracy(one, run.splits.test) for kind, one in kinds.items()}
+        scores = {
+            kind: accuracy(one, run.splits.test, processes=run.processes)
+            for kind, one in kinds.items()
+        }
         found["int8_test_accuracy" + training.step.removeprefix("qat")] = scores
     run.note(torch=torch.__version__, **found)
-    run.manifest.keep(path.name, save, made_on(network))
+    run.keep(path.name, save, network)
 
 
 def _save_weights(network: nn.Module, path: Path) -> None:
@@ -171,5 +187,6 @@ def _record(run: Seed, variant: str) -> None:
     for split, name in names.items():
         if not (run.folder / name).is_file():
             images = getattr(run.splits, split)
-            trace = recorder(network, images, seed=run.seed, progress=run.progress)
-            run.manifest.keep(name, partial(save_trace, trace), made_on(network))
+            how = {"seed": run.seed, "progress": run.progress, "processes": run.processes}
+            trace = recorder(network, images, **how)
+            run.keep(name, partial(save_trace, trace), network)

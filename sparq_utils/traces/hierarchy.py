@@ -28,25 +28,38 @@ class Hierarchy:
     What a network works on (potentials, spikes, activations, constant currents) is kept in SRAM if
     it fits, and so are the weights if they fit beside it; what does not fit lies in DRAM. The SRAM
     is only as large as what is kept, and its price is interpolated between Horowitz's three sizes
-    on logarithmic scales, as cheap as the smallest below it. Raises `ValueError` without capacity.
+    on logarithmic scales, as cheap as the smallest below it.
+
+    Or give your chip's own prices, in joules per byte: `near_j` of the memory of that capacity,
+    whatever is kept in it, and `far_j` of the one beyond (flash, for instance). Raises `ValueError`
+    without capacity and for prices below 0.
     """
 
     capacity_bytes: int = 2**20
+    near_j: float | None = None
+    far_j: float = DRAM_J / 8
 
     def __post_init__(self) -> None:
-        """Refuse a chip without memory."""
+        """Refuse a chip without memory, and memory that gives energy."""
         check_whole("capacity_bytes", self.capacity_bytes)
+        for name in ("near_j", "far_j"):
+            price = getattr(self, name)
+            if price is not None and not 0 <= price < np.inf:
+                raise ValueError(f"{name} is {price}; an energy is finite and at least 0 J")
 
     def places(self, trace: ExitTrace, memory: MemoryModel | str) -> dict[str, float]:
         """Joules per byte of "weights" and of "working" data, by where each of them lies."""
         weights, working = needs_bytes(trace, memory)
-        dram = DRAM_J / 8
         if weights + working <= self.capacity_bytes:
-            price = sram_byte_j(weights + working)
+            price = self._near_j(weights + working)
             return {"weights": price, "working": price}
         if working <= self.capacity_bytes:
-            return {"weights": dram, "working": sram_byte_j(working)}
-        return {"weights": dram, "working": dram}
+            return {"weights": self.far_j, "working": self._near_j(working)}
+        return {"weights": self.far_j, "working": self.far_j}
+
+    def _near_j(self, kept: float) -> float:
+        """Joules per byte of the memory that keeps so many bytes."""
+        return sram_byte_j(kept) if self.near_j is None else self.near_j
 
     def memory_j(self, trace: ExitTrace, memory: MemoryModel | str) -> np.ndarray:
         """Modelled joules of all bytes moved: float64 [exits, samples]."""

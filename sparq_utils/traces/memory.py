@@ -97,11 +97,12 @@ def state_bits(trace: ExitTrace, model: MemoryModel) -> tuple[int, int]:
     is rounded. Floating point keeps its own 32.
     """
     on, bits = trace.measured_on, model.state_bits
+    is_int8 = on.weight_bits <= 8  # weights may have fewer, currents have eight
     potential = current = bits
     if bits is None:
         both = (255 * on.timesteps).bit_length() + on.timesteps.bit_length()
-        potential = 16 if on.weight_bits == 8 and both <= 16 else 32
-        current = on.weight_bits
+        potential = 16 if is_int8 and both <= 16 else 32
+        current = 8 if is_int8 else on.weight_bits
     return (potential if model.state == "memory" else 0), current
 
 

@@ -44,7 +44,7 @@ The last four say how large a memory an access goes to, where each layer has one
 CAUSED_BY_SPIKES = ("acs", "spikes", "ac_weights", "ac_neurons")
 """Counts that are proportional to the spikes, and 0 in silence."""
 
-ENCODINGS = ("analog", "direct", "rate", "latency")
+ENCODINGS = ("analog", "direct", "rate", "latency", "events")
 
 CLASS_DTYPES = (np.uint8, np.uint16)
 """Types of labels and predictions, and so the largest numbers of classes: 256 and 65,536."""
