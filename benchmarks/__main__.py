@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.timing import Row, run, verify
+from benchmarks.timing import Row, UnavailableError, run, verify
 from sparq_utils.data import DataError
 from sparq_utils.files import write_json
 
@@ -30,12 +30,12 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="name the rows, run nothing")
     options = parser.parse_args()
     try:
-        from benchmarks import exits, growth, inference, pipeline, policies, process
+        from benchmarks import exits, explorers, growth, inference, pipeline, policies, process
     except ModuleNotFoundError as error:
         print(f"{error}; install the peers: 'make bench' does, or\n  python -m pip install "
               "--no-deps -r benchmarks/requirements.txt", file=sys.stderr)  # fmt: skip
         return 2
-    modules = (inference, exits, pipeline, policies, process)
+    modules = (inference, exits, pipeline, policies, explorers, process)
     cases = [
         case
         for case in chain.from_iterable(module.cases() for module in modules)
@@ -46,7 +46,7 @@ def main() -> int:
         return 0
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, "
           f"{torch.backends.cpu.get_cpu_capability()}")  # fmt: skip
-    rows, failed, skipped = [], 0, []
+    rows, failed, skipped = [], 0, {}
     for case in cases:
         try:
             if options.check:
@@ -54,16 +54,15 @@ def main() -> int:
                 print(f"same  {case.name} | {case.peer}", flush=True)
                 continue
             rows.append(run(case, options.seconds))
-        except DataError as error:
-            skipped.append((f"{case.name} | {case.peer}", error))
+        except (DataError, UnavailableError) as error:
+            skipped.setdefault(str(error), []).append(f"{case.name} | {case.peer}")
         except Exception as error:  # a row that fails must not take the others along
             print(f"FAILED {case.name} | {case.peer}: {type(error).__name__}: {error}", flush=True)
             failed += 1
         else:
             print(line(rows[-1]), flush=True)
-    if skipped:
-        names = "; ".join(name for name, _ in skipped)
-        print(f"SKIPPED for want of data: {names} ({skipped[0][1]})")
+    for reason, names in skipped.items():
+        print(f"SKIPPED: {'; '.join(names)} ({reason})")
     if options.check:
         return int(failed > 0)
     write_json(BUILD / "bench.json", [asdict(row) for row in rows])

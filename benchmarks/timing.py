@@ -12,6 +12,10 @@ ROUND_SECONDS = 0.02
 """Something shorter is repeated within a round until it takes about so long."""
 
 
+class UnavailableError(Exception):
+    """What a row is measured with is not on this machine."""
+
+
 @dataclass(frozen=True)
 class Contest:
     """Our way and the peer's, both ready to run, and a check of what they return.

@@ -3,6 +3,9 @@ import { metric, s, set } from "./dom.js";
 import { frame, line } from "./plot.js";
 import { cloudOf, paretoFront } from "./policy.js";
 
+/** How far from one another marks stand, in the plot's units; on narrow screens they are larger. */
+const APART = 28;
+
 export function plotOf(title) {
   const plot = frame({ title, height: 400 });
   const cloud = s("path", { class: "sq-cloud" }),
@@ -70,10 +73,12 @@ export function drawCloud(plot, grid, prices, axis, policies, papers) {
   }
   set(plot.cloud, "d", d);
   set(plot.front, "d", line(front.map((i) => [px(cloud.x[i]), py(cloud.y[i])])));
-  plot.marks.replaceChildren(
-    ...policies.map((one) => mark(px(one.point[key]), py(one.point.accuracy), one, false)),
-    ...shown.map((one) => mark(px(one[key]), py(one.accuracy / 100), one, true)),
-  );
+  const drawn = [
+    ...policies.map((one) => [px(one.point[key]), py(one.point.accuracy), one, false]),
+    ...shown.map((one) => [px(one[key]), py(one.accuracy / 100), one, true]),
+  ];
+  const badges = apart(drawn, plot);
+  plot.marks.replaceChildren(...drawn.map((one, i) => mark(...one, badges[i])));
   return (point) => {
     const x = px(point[key]).toFixed(2),
       y = py(point.accuracy).toFixed(2);
@@ -82,15 +87,47 @@ export function drawCloud(plot, grid, prices, axis, policies, papers) {
     set(plot.cross, "d", `M${x},${plot.height - plot.bottom}V${y}H${plot.left}`);
   };
 }
-function mark(x, y, { letter, name }, square) {
+/** Where marks stand so that no two overlap: each as near to its own place as that allows. */
+function apart(places, { left, right, top, bottom, width, height }) {
+  const at = places.map(([x, y]) => [x, y]);
+  const within = (value, low, high) => Math.min(Math.max(value, low), high);
+  for (let round = 0, moved = true; moved && round < 200; round++) {
+    moved = false;
+    for (let i = 0; i < at.length; i++) {
+      for (let j = 0; j < i; j++) {
+        const dx = at[i][0] - at[j][0] || 0.01,
+          dy = at[i][1] - at[j][1],
+          far = Math.hypot(dx, dy);
+        if (far >= APART - 0.1) continue;
+        moved = true;
+        const push = (APART - far) / far / 2;
+        [at[i], at[j]] = [
+          [at[i][0] + push * dx, at[i][1] + push * dy],
+          [at[j][0] - push * dx, at[j][1] - push * dy],
+        ];
+      }
+      at[i][0] = within(at[i][0], left + APART / 2, width - right - APART / 2);
+      at[i][1] = within(at[i][1], top + APART / 2, height - bottom - APART / 2);
+    }
+  }
+  return at;
+}
+/** A policy's letter; a line leads to its place where others push it away. */
+function mark(x, y, { letter, name }, square, badge) {
   const shape = square
     ? s("rect", { x: -8, y: -8, width: 16, height: 16 })
     : s("circle", { r: 8.5 });
+  const [dx, dy] = [badge[0] - x, badge[1] - y];
   return s(
     "g",
     { class: "sq-mark", transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})` },
     s("title", {}, name),
-    shape,
-    s("text", { y: 4 }, letter),
+    s("path", { class: "sq-leader", d: `M0,0L${dx.toFixed(1)},${dy.toFixed(1)}` }),
+    s("path", { class: "sq-leader sq-place", d: "M0,0h0" }),
+    s(
+      "g",
+      { transform: `translate(${dx.toFixed(1)} ${dy.toFixed(1)})` },
+      s("g", { class: "sq-badge" }, shape, s("text", { y: 4 }, letter)),
+    ),
   );
 }

@@ -52,13 +52,11 @@ export function frame({
       py = scale(y, height - bottom, top);
     grid.replaceChildren(s("path", { d: `M${left},${top}V${height - bottom}H${width - right}` }));
     for (const value of x.at ?? ticks(x.low, x.high, x.log, x.count)) {
+      // in the corner the vertical axis has a number of its own
+      const anchor = px(value) < left + 16 ? "start" : "middle";
       grid.append(
         s("path", { class: "sq-grid", d: `M${px(value)},${top}V${height - bottom}` }),
-        s(
-          "text",
-          { x: px(value), y: height - bottom + 17, "text-anchor": "middle" },
-          x.text(value),
-        ),
+        s("text", { x: px(value), y: height - bottom + 17, "text-anchor": anchor }, x.text(value)),
       );
     }
     for (const value of ticks(y.low, y.high, y.log, y.count)) {
