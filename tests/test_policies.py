@@ -152,7 +152,7 @@ def test_sweep_refuses():
     with pytest.raises(ValueError, match="single exit"):
         sweep_thresholds(make_trace(1))
     with pytest.raises(ValueError, match="coarser"):
-        sweep_thresholds(make_trace(5, samples=5))
+        sweep_thresholds(make_trace(5, samples=5), steps=101)
     for wrong in ([0.5, 0.5], [0.6, 0.5], []):
         with pytest.raises(ValueError, match="rise"):
             sweep_thresholds(make_trace(), grid=wrong)
@@ -160,6 +160,11 @@ def test_sweep_refuses():
         sweep_thresholds(make_trace(), grid=[0.5, 1.5])
     with pytest.raises(ValueError, match="steps"):
         sweep_thresholds(make_trace(), steps=1)
+
+
+@pytest.mark.parametrize(("exits", "steps"), [(2, 101), (4, 101), (5, 36), (7, 10)])
+def test_with_many_exits_the_grid_is_coarser_unless_one_is_given(exits, steps):
+    assert len(sweep_thresholds(make_trace(exits, samples=5)).grid) == steps
 
 
 def test_grid_is_the_one_a_browser_makes():

@@ -185,7 +185,7 @@ def _fixed_pool(layer: nn.AdaptiveAvgPool2d, shape: torch.Size) -> list[nn.Modul
     target = (size, size) if isinstance(size, int) else tuple(size)
     if shape[1] % target[0] or shape[2] % target[1]:
         raise ValueError(f"adaptive pooling from {list(shape[1:])} to {list(target)}: windows "
-                         "overlap, choose a divisor")  # fmt: skip
+                         "overlap, choose a divisor, or images of another size")  # fmt: skip
     kernel = (shape[1] // target[0], shape[2] // target[1])
     return [] if kernel == (1, 1) else [AveragePool(kernel)]
 

@@ -11,6 +11,9 @@ from sparq_utils.traces.trace import ExitTrace
 MAX_CELLS = 20_000_000
 """The most threshold combinations that a sweep evaluates."""
 
+UNASKED_CELLS = 2_000_000
+"""As many it evaluates if nobody says how finely: every 0.01 up to four exits, then coarser."""
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -39,13 +42,14 @@ def threshold_grid(steps: int = 101) -> np.ndarray:
 def sweep_thresholds(
     trace: ExitTrace,
     cost: np.ndarray | None = None,
-    steps: int = 101,
+    steps: int | None = None,
     grid: np.ndarray | None = None,
 ) -> Sweep:
     """Accuracy, exit shares and mean cost of every combination of thresholds.
 
     `cost` [exits, samples] is cumulative, synaptic operations if None, joules for energy. The
-    thresholds are `grid` (rising, in [0, 1]) or `steps` even ones. Integer costs are summed
+    thresholds are `grid` (rising, in [0, 1]) or `steps` even ones; without either 101, or with
+    more than four exits as many as :data:`UNASKED_CELLS` allow. Integer costs are summed
     exactly; float ones to rounding.
 
     Each sample is counted once in a histogram over the number of thresholds that its
@@ -53,9 +57,11 @@ def sweep_thresholds(
     Raises `ValueError` for a single exit, a grid that does not rise, too many combinations, or
     costs that are negative or not finite.
     """
-    grid = threshold_grid(steps) if grid is None else checked_thresholds(grid)
     if trace.exits < 2:
         raise ValueError("a trace with a single exit has no thresholds to sweep")
+    if grid is None and steps is None:
+        steps = min(101, max(2, int(UNASKED_CELLS ** (1 / (trace.exits - 1))) - 1))
+    grid = threshold_grid(steps) if grid is None else checked_thresholds(grid)
     if grid.size == 0 or (np.diff(grid) <= 0).any():
         raise ValueError("the grid of thresholds must rise strictly")
     if (grid.size + 1) ** (trace.exits - 1) > MAX_CELLS:
@@ -101,7 +107,7 @@ def choose_thresholds(
     trace: ExitTrace,
     max_loss: float | None = None,
     cost: np.ndarray | None = None,
-    steps: int = 101,
+    steps: int | None = None,
     against: float | None = None,
 ) -> Thresholds:
     """Choose thresholds on a trace of *validation* data.
@@ -109,8 +115,8 @@ def choose_thresholds(
     Without `max_loss`: the highest accuracy, the cheapest such. With it: the cheapest whose
     accuracy is at most `max_loss` (a fraction) below `against` (the last exit's accuracy if
     None), or the most accurate if that is out of reach (a confidence of exactly 1 leaves at any
-    threshold). `cost` as in :func:`sweep_thresholds`. A trace with a single exit needs none.
-    Raises `ValueError` for a loss or an accuracy that is no number.
+    threshold). `cost` and `steps` as in :func:`sweep_thresholds`. A trace with a single exit
+    needs none. Raises `ValueError` for a loss or an accuracy that is no number.
     """
     for what, value in (("max_loss", max_loss), ("against", against)):
         if value is not None and not -np.inf < value < np.inf:
@@ -129,13 +135,13 @@ def choose_thresholds(
 
 
 def thresholds_within(
-    trace: ExitTrace, max_cost: float, cost: np.ndarray | None = None, steps: int = 101
+    trace: ExitTrace, max_cost: float, cost: np.ndarray | None = None, steps: int | None = None
 ) -> Thresholds:
     """The most accurate thresholds on *validation* data that cost no more than `max_cost`.
 
     Of equally accurate ones the cheapest; the cheapest of all if `max_cost`, a mean per image,
-    is out of reach. `cost` as in :func:`sweep_thresholds`. Raises `ValueError` for a budget that
-    is no number of at least 0.
+    is out of reach. `cost` and `steps` as in :func:`sweep_thresholds`. Raises `ValueError` for a
+    budget that is no number of at least 0.
     """
     if not max_cost >= 0:
         raise ValueError(f"max_cost is {max_cost}, expected at least 0")
