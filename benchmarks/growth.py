@@ -1,20 +1,26 @@
 """How cost grows with T, batch and depth, and how much of it the convolutions alone take."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks import products
 from benchmarks.exits import THRESHOLDS, promise
 from benchmarks.models import dynamic_ann, random_images, snn
 from benchmarks.peers import Twin, snntorch_loop, spikingjelly_multistep
 from benchmarks.timing import once
 from sparq_utils.networks.conversion import convert
 from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
+from sparq_utils.networks.fastest import optimize_for_inference
 from sparq_utils.networks.inference import staged_inference
 
-WAYS = {"ours": None, "snnTorch": snntorch_loop, "SpikingJelly": spikingjelly_multistep}
+WAYS: dict[str, Callable[[EarlyExitNetwork], Twin]] = {
+    "ours": optimize_for_inference,
+    "snnTorch": snntorch_loop,
+    "SpikingJelly": spikingjelly_multistep,
+}
 
 
 def measure(rounds: int = 3) -> list[dict]:
@@ -26,8 +32,13 @@ def measure(rounds: int = 3) -> list[dict]:
             rows.append({"figure": figure, "x": x, "way": name, "ms": seconds * 1e3 / len(images)})
     for name, timesteps, batch in (("lenet5", 4, 128), ("lenet5", 32, 16), ("alexnet", 4, 15)):
         label = f"{name}, T={timesteps}"
-        for kind, seconds in _by_kind(snn(name, timesteps), random_images(name, batch), rounds):
+        network = optimize_for_inference(snn(name, timesteps))
+        for kind, seconds in _by_kind(network, random_images(name, batch), rounds):
             rows.append({"figure": "floor", "x": label, "way": kind, "ms": seconds * 1e3 / batch})
+    rows += [
+        {"figure": "products", "x": layer, "way": form, "ms": seconds * 1e3}
+        for layer, form, seconds in products.measure(rounds)
+    ]
     for name in ("lenet5", "alexnet"):
         for batch in (1, 256):
             for way, speed_up in _staged(name, batch, 10 * rounds).items():
@@ -38,10 +49,10 @@ def measure(rounds: int = 3) -> list[dict]:
 
 @torch.no_grad()
 def _staged(name: str, batch: int, rounds: int) -> dict[str, float]:
-    """How many times as fast as the full network staged inference can be.
+    """How many times as fast as the full network staged inference can be, and is.
 
-    By its MACs, and by the time of its layers alone, for as many images as inference takes at
-    once.
+    By its MACs, by the time of its layers alone for as many images as inference takes at once,
+    and by the clock.
     """
     images = random_images(name, max(batch, 32))
     network = dynamic_ann(name, THRESHOLDS, images)
@@ -58,9 +69,16 @@ def _staged(name: str, batch: int, rounds: int) -> dict[str, float]:
         reached = (left_at >= index).double().mean().item()
         spent += reached * (seconds(stage, features) + seconds(head, arrived))
         features = arrived
+    batches = images.split(batch)
+    ways = {
+        "staged": lambda: [staged_inference(network, x, THRESHOLDS) for x in batches],
+        "full": lambda: [full(x)[0].softmax(-1).max(-1) for x in batches],
+    }
+    measured = _in_turn(ways, rounds // 3)
     return {
         "promised by MACs": promise(network, left_at),
         "allowed by its layers": seconds(full, piece) / spent,
+        "measured": measured["full"] / measured["staged"],
     }
 
 
@@ -86,8 +104,7 @@ def _chain(depth: int) -> EarlyExitNetwork:
 
 def _ready(make, network: EarlyExitNetwork, images: Tensor):
     """One way to run a network on images, without gradients."""
-    run: Twin = network if make is None else make(network)
-    return torch.no_grad()(partial(run, images))
+    return torch.no_grad()(partial(make(network), images))
 
 
 def _in_turn(ways: dict, rounds: int) -> dict[str, float]:
@@ -109,7 +126,10 @@ def _by_kind(network: EarlyExitNetwork, images: Tensor, rounds: int) -> Iterator
     for layer in (*layers_of(network.stages[0]), *layers_of(network.heads[0])):
         layer(features)
         seconds = min(once(partial(layer, features)) for _ in range(rounds))
-        kind = type(layer).__name__
+        inner = getattr(layer, "neurons", getattr(layer, "layer", layer))  # what it is a form of
+        kind = type(inner).__name__
         totals[kind] = totals.get(kind, 0.0) + seconds
         features = layer(features)
-    yield from ((kind, seconds) for kind, seconds in totals.items() if kind != "Flatten")
+    yield from (
+        (kind, seconds) for kind, seconds in totals.items() if kind not in ("Flatten", "Identity")
+    )

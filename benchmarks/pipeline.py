@@ -7,11 +7,13 @@ import torch
 from torch import Tensor
 
 from benchmarks.exits import THRESHOLDS
+from benchmarks.limit import products_of
 from benchmarks.models import ann, snn
 from benchmarks.timing import Case, Contest
 from sparq_utils import data
 from sparq_utils.networks.conversion import fold_batch_norm
 from sparq_utils.networks.early_exit import EarlyExitNetwork
+from sparq_utils.networks.fastest import optimize_for_inference
 from sparq_utils.networks.inference import Answers, staged_inference
 from sparq_utils.networks.int8 import load_int8
 from sparq_utils.results.files import results_dir
@@ -33,7 +35,8 @@ def cases() -> Iterator[Case]:
 @cache
 def recorded() -> EarlyExitNetwork:
     """The INT8 spiking network with exits, as it was recorded."""
-    return load_int8(results_dir() / "alexnet-cifar10/seed-0/qdsnn.safetensors")
+    network = load_int8(results_dir() / "alexnet-cifar10/seed-0/qdsnn.safetensors")
+    return optimize_for_inference(network)
 
 
 def staged_int8(peer: str, batch: int) -> Contest:
@@ -58,4 +61,4 @@ def staged_int8(peer: str, batch: int) -> Contest:
         expected = best.gather(0, left_at[None])[0]
         assert torch.equal(torch.cat([a.prediction for a in answers]), expected)
 
-    return Contest(ours, theirs, check)
+    return Contest(ours, theirs, check, limit=products_of(network, ours))

@@ -4,10 +4,11 @@ import time
 
 import pytest
 
-from benchmarks import pipeline, policies
+from benchmarks import machines, pipeline, policies
 from benchmarks.__main__ import main
 from benchmarks.timing import Case, Contest, run, verify
 from sparq_utils.data import DataError
+from sparq_utils.files import read_json
 
 
 def contest(ours, theirs, check=lambda *_: None, promised=1.0):
@@ -55,3 +56,22 @@ def test_the_sweep_and_its_loop_agree(monkeypatch):
     trace = policies.random_trace(200)
     monkeypatch.setattr(policies, "random_trace", lambda: trace)
     verify(Case("sweep", "loop", 1.0, policies.sweeping))
+
+
+def test_runs_of_another_kind_of_machine_are_kept(tmp_path, monkeypatch):
+    path = tmp_path / "bench.json"
+    first, second = ([{"name": name, "ratio": 2.0}] for name in ("first", "second"))
+    for kind, rows in zip(machines.KINDS, (first, first), strict=True):
+        monkeypatch.setattr(machines, "kind", lambda kind=kind: kind)
+        machines.keep(rows, [], path)
+    machines.keep(second, [], path)  # of the kind that came last
+    kept = read_json(path)
+    assert [kept[kind]["rows"] for kind in machines.KINDS] == [first, second]
+    assert machines.made_on() == kept[machines.KINDS[1]]["machine"]
+
+
+def test_whole_runs_alone_are_recorded(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["benchmarks", "--record", "lenet5"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "keeps whole runs" in capsys.readouterr().err
