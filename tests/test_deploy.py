@@ -201,7 +201,7 @@ def changed(position, **new):
 
 
 REFUSED = {
-    "direct coding": network(4) | {"encoding": "rate"},
+    "use encoding='direct'": network(4) | {"encoding": "rate"},
     "stage0_conv0 is followed by no neurons": without("lif", network(4)),
     "stage1_conv0 cannot take": changed(6, weight=np.zeros((5, 9, 3, 3), np.int8)),
     "no layer of kind 'maxpool'": changed(2, kind="maxpool"),
@@ -209,6 +209,7 @@ REFUSED = {
     "rounds the spikes that arrive": changed(6, input_scale=0.1),
     "32 bits do not hold": changed(6, weight_scale=1e5),
     "has a scale per channel": changed(0, weight_scale=[0.01] * 6),
+    "convolution in groups": changed(6, groups=5),
     "reset to zero": changed(1, reset="zero"),
     "takes 40 timesteps, the C file 32 at most": network(40),
 }

@@ -13,7 +13,6 @@ from small import branched, patterns, pictures
 from torch import nn
 
 from sparq_utils import reference
-from sparq_utils.deploy.c_code import c_file
 from sparq_utils.deploy.graph import to_graph, to_onnx
 from sparq_utils.deploy.snntorch_twin import to_snntorch
 from sparq_utils.networks.agreement import neuron_agreement
@@ -323,8 +322,3 @@ def test_onnx_runtime_says_the_same(tmp_path):
     session = onnxruntime.InferenceSession(tmp_path / "branched.onnx")
     (logits,) = session.run(None, {"images": images.numpy()})
     np.testing.assert_allclose(logits, network(images).numpy(), atol=1e-5)
-
-
-def test_the_c_file_names_what_it_has_no_code_for():
-    with pytest.raises(ValueError, match="stage0_branch2: the C file knows no layer of kind"):
-        c_file(int8(timesteps=4))

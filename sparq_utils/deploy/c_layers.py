@@ -1,30 +1,40 @@
 """The layers of a C file: the constants and the function of each."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from sparq_utils.deploy import constants
+from sparq_utils.deploy.c_text import array, map_code, plus, real, times
 from sparq_utils.deploy.layout import Layout
-from sparq_utils.deploy.plan import Map, Plan, Step
+from sparq_utils.deploy.steps import Plan, Step
 
 F32 = np.float32
 
 
-def layer_code(made: Plan, step: Step, laid: Layout | None, whole: bool) -> Iterator[str]:
+def layer_code(made: Plan, step: Step, layouts: Mapping[str, Layout], whole: bool) -> Iterator[str]:
     """One step's constants and its function."""
-    if laid is None:
+    if step.weights is None:
         yield from _pooling(step)
         return
     yield f"/* {_what(step)} */"
-    texts = [f"0x{word:08x}" for word in laid.words.tolist()]
-    yield array("uint32_t", f"{step.name}_weights[]", texts)
+    if step.beside is not None:
+        yield from _way_constants(made, step, layouts, whole)
+    laid = layouts[step.name]
+    yield _weights(step, laid)
     yield from _constants(made, step, laid.group, whole)
-    yield from _exit(step, laid, whole) if step.is_exit else _neurons(made, step, laid, whole)
+    if step.is_exit:
+        yield from _exit(made, step, laid, whole)
+    elif step.beside is None:
+        yield from _neurons(made, step, laid, whole)
+    else:
+        yield from _block(made, step, layouts, whole)
 
 
-def _exit(step: Step, laid: Layout, whole: bool) -> Iterator[str]:
+def _exit(made: Plan, step: Step, laid: Layout, whole: bool) -> Iterator[str]:
     """The function of an exit: 1 if the image leaves there."""
+    if whole:
+        yield array("uint16_t", f"{step.name}_decay[]", constants.decay(made, step))
     threshold = "uint32_t threshold" if whole else "float threshold"
     terms = "bias, {0}_decay" if whole else "offsets, &{0}_rounding"
     yield f"""\
@@ -79,11 +89,78 @@ LAYER void {step.name}(const uint8_t *x, uint8_t *to)
 """
 
 
-def _window(step: Step, laid: Layout) -> str:
+def _block(made: Plan, step: Step, layouts: Mapping[str, Layout], whole: bool) -> Iterator[str]:
+    """The function of neurons at the end of a residual block: what two ways bring is added up."""
+    other, target = step.beside, step.target
+    if other.weights is None:
+        known = f"    static const map from = {map_code(other.source)};"
+    else:
+        known = _window(other, layouts[other.name], "v")
+    yield f"""\
+LAYER void {step.name}(const uint8_t *x, const uint8_t *other, uint8_t *to)
+{{
+{_window(step, layouts[step.name])}
+{known}
+    static const map m = {map_code(target)};"""
+    if target.rim != (0, 0):
+        yield f"    clear(to, {target.size});"
+    x, aside = (
+        f"{plus(name, way.source.corner(way.padding))} + y * {way.stride[0] * way.source.row} + "
+        + times("column", way.stride[1] * way.source.position)
+        for name, way in (("x", step), ("other", other))
+    )
+    place = (
+        plus("to", target.corner()) + f" + y * {target.row} + " + times("column", target.position)
+    )
+    yield f"""\
+    for (int y = 0; y < {target.height}; y++)
+        for (int column = 0; column < {target.width}; column++) {{
+            {_sets_aside(step, aside, whole)}
+            {_meets(step, x)};
+            {_firing(made, step, whole).format(to=place)}
+        }}
+}}
+"""
+
+
+def _way_constants(
+    made: Plan, step: Step, layouts: Mapping[str, Layout], whole: bool
+) -> Iterator[str]:
+    """What is needed to know the currents of the way beside a step."""
+    other = step.beside
+    if other.weights is not None:
+        yield _weights(other, layouts[other.name])
+        yield from _constants(made, other, 1, whole)
+    elif whole:
+        worth = constants.whole_currents(step)
+        yield array("int32_t", f"{other.name}_worth[]", worth)
+    else:
+        yield array("float", f"{other.name}_worth[]", map(real, constants.currents(other)))
+
+
+def _sets_aside(step: Step, at: str, whole: bool) -> str:
+    """The code that sets the currents aside which come there by the way beside a step."""
+    other = step.beside
+    if other.weights is None:
+        return f"hand_on({at}, &from, {other.name}_worth, {other.outputs[2]});"
+    if whole:
+        terms = f"{other.name}_bias, {constants.whole_ratio(step)}"
+    else:
+        terms = f"{other.name}_offsets, &{other.name}_rounding"
+    return f"{_meets(other, at, 'v')};\n            set_aside({terms}, &v);"
+
+
+def _weights(step: Step, laid: Layout) -> str:
+    """A synapse's weights, four to a word."""
+    texts = [f"0x{word:08x}" for word in laid.words.tolist()]
+    return array("uint32_t", f"{step.name}_weights[]", texts)
+
+
+def _window(step: Step, laid: Layout, called: str = "w") -> str:
     """A synapse's window as the kernels know it."""
     source = step.source
     return f"""\
-    static const window w = {{
+    static const window {called} = {{
         .rows = {laid.rows}, .pieces = {laid.pieces}, .bytes = {laid.bytes},
         .row = {source.row}, .plane = {source.plane}, .planes = {source.planes},
         .together = {laid.together}, .narrow = {int(laid.narrow)},
@@ -91,16 +168,20 @@ def _window(step: Step, laid: Layout) -> str:
     }};"""
 
 
-def _meets(step: Step, at: str) -> str:
+def _meets(step: Step, at: str, called: str = "w") -> str:
     """The call that adds up what arrives in the window there."""
     kind = "pixels" if step.source.kind == "pixels" else "spikes"
-    return f"meet_{kind}({at}, {step.name}_weights, &w)"
+    return f"meet_{kind}({at}, {step.name}_weights, &{called})"
 
 
 def _pooling(step: Step) -> Iterator[str]:
     """The function of a pooling."""
     source, target = step.source, step.target
     sizes = (target.height, target.width, target.position, *step.kernel)
+    rounded = "0"
+    if target.rounded is not None:
+        rounded = f"{step.name}_rounded"
+        yield array("uint8_t", f"{rounded}[]", target.rounded)
     yield f"""\
 LAYER void {step.name}(const uint8_t *x, uint8_t *to)
 {{
@@ -109,23 +190,8 @@ LAYER void {step.name}(const uint8_t *x, uint8_t *to)
     if target.rim != (0, 0):
         yield f"    clear(to, {target.size});"
     places = plus("x", source.corner()), plus("to", target.corner())
-    yield f"    pool({places[0]}, &from, {places[1]}, &into, {', '.join(map(str, sizes))});\n}}\n"
-
-
-def plus(place: str, offset: int) -> str:
-    """A place in memory, so many bytes on."""
-    return f"{place} + {offset}" if offset else place
-
-
-def times(index: str, size: int) -> str:
-    """Bytes of so many things of a size."""
-    return index if size == 1 else f"{index} * {size}"
-
-
-def map_code(features: Map, field: int = 8) -> str:
-    """A map as the kernels know it."""
-    sizes = f".row = {features.row}, .plane = {features.plane}, .planes = {features.planes}"
-    return f"{{.field = {field}, {sizes}}}"
+    terms = ", ".join([places[0], "&from", places[1], "&into", *map(str, sizes), rounded])
+    yield f"    pool({terms});\n}}\n"
 
 
 def _what(step: Step) -> str:
@@ -133,13 +199,17 @@ def _what(step: Step) -> str:
     source, outputs = step.source, len(step.weights)
     behind = {None: "an exit", "lif": "neurons", "levels": "levels"}
     behind = behind[step.neurons["kind"] if step.neurons else None]
+    if step.beside is not None:
+        behind = f"added to what a shortcut brings, then {behind}"
+    else:
+        behind = f"then {behind}"
     if step.kind == "linear":
         inputs = source.height * source.width * source.channels
-        return f"{step.part}: {inputs} inputs to {outputs} outputs, then {behind}."
+        return f"{step.part}: {inputs} inputs to {outputs} outputs, {behind}."
     tall, wide = step.kernel
     return (
         f"{step.part}: {source.channels} channels of {source.height} x {source.width} by {tall} x "
-        f"{wide} to {outputs} of {step.target.height} x {step.target.width}, then {behind}."
+        f"{wide} to {outputs} of {step.target.height} x {step.target.width}, {behind}."
     )
 
 
@@ -149,8 +219,8 @@ def _constants(made: Plan, step: Step, group: int, whole: bool) -> Iterator[str]
     if whole:
         yield array("int32_t", f"{name}_bias[]", np.tile(constants.whole_biases(layer), group))
         if neurons is None:
-            yield array("uint16_t", f"{name}_decay[]", constants.decay(made, step))
-        elif made.timesteps == 1:
+            return
+        if made.timesteps == 1:
             bounds = constants.whole_bounds(name, layer, neurons)
             yield array("int32_t", f"{name}_bounds[]", bounds)
         else:
@@ -177,8 +247,10 @@ def _constants(made: Plan, step: Step, group: int, whole: bool) -> Iterator[str]
         yield array("answer_bits", f"{name}_table[]", answers)
     if neurons is None or looks_up:
         return
-    bounds = constants.spike_bounds(made.timesteps, layer, neurons)
-    if bounds is not None:
+    bounds = _spike_bounds(made, step)
+    if made.timesteps == 1:
+        yield array("float", f"{name}_bounds[]", map(real, constants.current_bounds(neurons)))
+    elif bounds is not None:
         yield array("int32_t", f"{name}_bounds[]", bounds.ravel())
     else:
         start = F32(neurons["start"] * neurons["threshold"])
@@ -188,39 +260,29 @@ def _constants(made: Plan, step: Step, group: int, whole: bool) -> Iterator[str]
 
 def _looks_up(made: Plan, step: Step) -> bool:
     """Whether a neuron's answer follows from a single sum."""
-    return step.source.kind == "pixels" or made.timesteps == 1
+    return step.beside is None and (step.source.kind == "pixels" or made.timesteps == 1)
+
+
+def _spike_bounds(made: Plan, step: Step) -> np.ndarray | None:
+    """Bounds of summed levels, where neurons may compare with these."""
+    if step.beside is not None:
+        return None  # levels of two synapses have different sizes
+    return constants.spike_bounds(made.timesteps, step.layer, step.neurons)
 
 
 def _firing(made: Plan, step: Step, whole: bool) -> str:
     """The call that lets a step's neurons answer at `{to}`."""
     name, neurons = step.name, step.neurons
+    beside = "0" if step.beside is None else "beside"
     end = "{to}, &w, &m);"
-    if whole and made.timesteps == 1:
-        return f"fire({name}_bias, {name}_bounds, {neurons.get('levels', 1)}, {end}"
+    start = f"{name}_bias" if whole else f"{name}_offsets, &{name}_rounding"
+    if _looks_up(made, step) and not whole:
+        return f"look_up({start}, {name}_table, {end}"
+    if made.timesteps == 1:
+        return f"fire({start}, {name}_bounds, {neurons.get('levels', 1)}, {beside}, {end}"
     if whole:
         how = "PIXELS" if step.source.kind == "pixels" else "SPIKES"
-        return f"fire({how}, {name}_bias, &{name}_neuron, {end}"
-    start = f"{name}_offsets, &{name}_rounding"
-    if _looks_up(made, step):
-        return f"look_up({start}, {name}_table, {end}"
-    if constants.spike_bounds(made.timesteps, step.layer, neurons) is not None:
+        return f"fire({how}, {start}, &{name}_neuron, {beside}, {end}"
+    if _spike_bounds(made, step) is not None:
         return f"count_and_fire({start}, {name}_bounds, {end}"
-    return f"fire({start}, &{name}_neuron, {end}"
-
-
-def real(value: float) -> str:
-    """A float32 literal that reads back as the same number."""
-    text = str(F32(value))
-    return (text if set(text) & set(".en") else f"{text}.0") + "f"
-
-
-PER_LINE = 20
-"""Numbers on a line of an array."""
-
-
-def array(kind: str, name: str, values: Iterable) -> str:
-    """A constant array; its values whole numbers, or text."""
-    texts = [value if isinstance(value, str) else str(int(value)) for value in values]
-    per_line = PER_LINE if not texts or len(texts[0]) < 10 else PER_LINE // 2
-    lines = [", ".join(texts[at : at + per_line]) for at in range(0, len(texts), per_line)]
-    return f"static const {kind} {name} = {{\n    " + ",\n    ".join(lines) + "};"
+    return f"fire({start}, &{name}_neuron, {beside}, {end}"

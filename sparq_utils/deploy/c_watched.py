@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 
-from sparq_utils.deploy.c_layers import map_code, plus
-from sparq_utils.deploy.plan import Plan, plan
+from sparq_utils.deploy.c_text import map_code, plus
+from sparq_utils.deploy.plan import plan
+from sparq_utils.deploy.steps import Plan, Step
 
 
 def watched_layers(network: Mapping) -> list[dict]:
@@ -30,21 +31,26 @@ def watching_code(made: Plan) -> Iterator[str]:
     starts = {layer["name"]: layer for layer in shown(made)}
     yield "#ifdef WATCHED"
     for step in made.steps:
-        if step.weights is None:
-            continue
-        source, target = step.source, step.target
-        out = (1, 1) if target is None else (target.height, target.width)
-        numbers = (source.height, source.width, source.channels, *out, len(step.weights),
-                   *step.kernel, *step.padding, *step.stride)  # fmt: skip
-        how = "PIXELS" if source.kind == "pixels" else "SPIKES"
-        yield f"static void see_{step.name}(const uint8_t *x, const uint8_t *to)\n{{"
-        yield f"    static const shape s = {{{', '.join(map(str, numbers))}}};"
-        yield f"    static const map from = {map_code(source)};"
-        yield f"    count_met({how}, {plus('x', source.corner())}, &from, &s);"
-        if target is None:
-            yield "    (void)to;\n}"
-        else:
-            at = plus("watched", starts[step.name]["start"])
-            yield f"    static const map m = {map_code(target)};"
-            yield f"    watch({plus('to', target.corner())}, &m, &s, {at});\n}}"
+        for way in step.ways if step.weights is not None else ():
+            yield from _seeing(way, starts.get(way.name))
     yield "#endif\n"
+
+
+def _seeing(way: Step, layer: Mapping | None) -> Iterator[str]:
+    """The function that counts what met a synapse's weights, and writes down what neurons said."""
+    source, target = way.source, way.target
+    height, width, outputs = way.outputs
+    reached = 1 if way.weights is None else outputs  # by what arrives at one of its places
+    numbers = (source.height, source.width, source.channels, height, width, reached,
+               *way.kernel, *way.padding, *way.stride)  # fmt: skip
+    how = "PIXELS" if source.kind == "pixels" else "HANDED" if way.weights is None else "SPIKES"
+    yield f"static void see_{way.name}(const uint8_t *x, const uint8_t *to)\n{{"
+    yield f"    static const shape s = {{{', '.join(map(str, numbers))}}};"
+    yield f"    static const map from = {map_code(source)};"
+    yield f"    count_met({how}, {plus('x', source.corner())}, &from, &s);"
+    if layer is None:
+        yield "    (void)to;\n}"
+    else:
+        at = plus("watched", layer["start"])
+        yield f"    static const map m = {map_code(target)};"
+        yield f"    watch({plus('to', target.corner())}, &m, &s, {at});\n}}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sparq_utils.deploy.plan import Plan, Step
+from sparq_utils.deploy.steps import Plan, Step
 
 F32 = np.float32
 
@@ -89,18 +89,43 @@ def answers(timesteps: int, layer: Mapping, neurons: Mapping) -> np.ndarray:
     A level of theirs; or spikes, those of step t as bit t.
     """
     current = (np.arange(256) - layer["output_zero_point"]).astype(F32) * F32(layer["output_scale"])
+    return _said(timesteps, neurons, current)
+
+
+def _said(timesteps: int, neurons: Mapping, current: np.ndarray) -> np.ndarray:
+    """The same of any currents, float32."""
     if neurons["kind"] == "levels":
         levels = neurons["levels"]
         steps = current / F32(neurons["threshold"] / levels) + F32(0.5)
         return np.floor(np.clip(steps, 0, levels)).astype(int)
     threshold, beta = F32(neurons["threshold"]), F32(neurons["beta"])
     potential = np.full_like(current, neurons["start"] * neurons["threshold"])
-    fired, spikes = np.zeros_like(current), np.zeros(256, int)
+    fired, spikes = np.zeros_like(current), np.zeros(current.shape, int)
     for step in range(timesteps):
         potential = potential * beta + current - threshold * fired
         fired = (potential > threshold).astype(F32)
         spikes |= fired.astype(int) << step
     return spikes
+
+
+def current_bounds(neurons: Mapping) -> np.ndarray:
+    """The least currents, float32, to which neurons of a single step say 1, 2, ..."""
+    wanted = np.arange(1, neurons.get("levels", 1) + 1)
+    # the bits of floats from zero up, read as whole numbers, rise as they do
+    below, reaches = np.zeros_like(wanted), np.full_like(wanted, 0x7F000000)
+    while (reaches - below > 1).any():
+        middle = (below + reaches) // 2
+        with np.errstate(over="ignore"):  # infinitely many levels are enough
+            enough = _said(1, neurons, middle.astype(np.uint32).view(F32)) >= wanted
+        reaches = np.where(enough, middle, reaches)
+        below = np.where(enough, below, middle)
+    return reaches.astype(np.uint32).view(F32)
+
+
+def currents(identity: Step) -> np.ndarray:
+    """What each number that an identity hands on is worth as a current: float32 [numbers]."""
+    most = identity.source.most
+    return np.arange(most + 1, dtype=F32) / F32(most) * F32(identity.layer["amplitude"])
 
 
 def spike_bounds(timesteps: int, layer: Mapping, neurons: Mapping) -> np.ndarray | None:
@@ -147,6 +172,34 @@ def whole_neuron(name: str, layer: Mapping, neurons: Mapping) -> tuple[int, int]
     unit = F32(layer["input_scale"]) * F32(layer["weight_scale"])
     threshold = neurons["threshold"] / float(unit)
     return round(threshold), round(threshold * neurons["start"])
+
+
+def whole_currents(step: Step) -> np.ndarray:
+    """What the numbers of an identity beside a step are worth in the step's sums."""
+    worth = currents(step.beside).astype(float) / _unit(step)
+    _check_worth(step, worth.max())
+    return np.rint(worth).astype(int)
+
+
+def whole_ratio(step: Step) -> int:
+    """What 1 in the sums of the synapse beside a step is worth in the step's own, in 1/65536."""
+    other = step.beside
+    ratio = _unit(other) / _unit(step)
+    sums = np.abs(other.weights.astype(np.int64)).sum((1, 2, 3)).max() * other.source.most
+    _check_worth(step, sums * max(ratio, 1))
+    return round(65536 * ratio)
+
+
+def _check_worth(step: Step, most: float) -> None:
+    """Refuse currents that are too large beside the sums that they are added to."""
+    if not most < 2**30:
+        raise ValueError(f"{step.beside.name} brings up to {most:.3g} units of {step.name}, more "
+                         "than 32 bits hold: without whole=True")  # fmt: skip
+
+
+def _unit(step: Step) -> float:
+    """What 1 is worth in the sums of a synapse."""
+    return float(F32(step.layer["input_scale"]) * F32(step.layer["weight_scale"]))
 
 
 def decay(made: Plan, step: Step) -> np.ndarray:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sparq_utils.deploy.plan import Plan, Step
+from sparq_utils.deploy.steps import Plan, Step
 
 FITS = np.iinfo(np.int16)
 ROWS = 2**16
@@ -69,7 +69,8 @@ def layout(made: Plan, step: Step) -> Layout:
 
 def _group(step: Step) -> int:
     """Output positions that share a window: as many as fit, all groups alike."""
-    outputs, width = len(step.weights), 1 if step.target is None else step.target.width
+    alone = step.target is None or step.beside is not None
+    outputs, width = len(step.weights), 1 if alone else step.target.width
     return max(n for n in range(1, width + 1) if n == 1 or not (n * outputs > GROUPED or width % n))
 
 

@@ -9,105 +9,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sparq_utils.deploy.steps import Map, Plan, Step
+
 MOST_SHARED = 255
 """Spikes that may share an input: their sum is a byte."""
 
+MOST_POOLED = 2**12
+"""Levels whose sum is rounded to a byte afterwards."""
+
 MOST_STEPS = 32
 """Timesteps of a neuron whose spikes fit a word."""
-
-
-@dataclass(eq=False)
-class Map:
-    """Features [height, width, channels] as they lie in memory, numbers from 0 to `most`.
-
-    `kind` "pixels": an image, bytes. "bits": bytes of eight channels, for each of `lanes` and each
-    bit of a number. "numbers": a byte for each channel, for each of `lanes`. Around them lies a
-    `rim` of rows and columns of zeros. `place` is an offset into the arena in bytes; None is the
-    caller's image itself.
-    """
-
-    height: int
-    width: int
-    channels: int
-    most: int
-    kind: str
-    lanes: int = 1
-    rim: tuple[int, int] = (0, 0)
-    place: int | None = None
-
-    @property
-    def position(self) -> int:
-        """Bytes of a position."""
-        return -(-self.channels // 8) if self.kind == "bits" else self.channels
-
-    @property
-    def row(self) -> int:
-        """Bytes from one row to the next."""
-        return (self.width + 2 * self.rim[1]) * self.position
-
-    @property
-    def plane(self) -> int:
-        """Bytes from one plane to the next."""
-        return (self.height + 2 * self.rim[0]) * self.row
-
-    @property
-    def planes(self) -> int:
-        """Planes of a lane."""
-        return self.most.bit_length() if self.kind == "bits" else 1
-
-    @property
-    def size(self) -> int:
-        """Bytes in all."""
-        return self.lanes * self.planes * self.plane
-
-    def corner(self, padding: tuple[int, int] = (0, 0)) -> int:
-        """Where the first row and column lie, or the padding before them."""
-        down, right = (rim - pad for rim, pad in zip(self.rim, padding, strict=True))
-        return down * self.row + right * self.position
-
-
-@dataclass
-class Step:
-    """A synapse with the neurons (or the exit) behind it, or a pooling.
-
-    `kind` "conv", "linear" or "avgpool". `weights` int8 [outputs, rows, columns, channels]; those
-    of a linear layer form a window over all of its input. A step without `target` is an exit.
-    """
-
-    part: str
-    name: str
-    kind: str
-    layer: Mapping
-    source: Map
-    target: Map | None
-    kernel: tuple[int, int]
-    stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int] = (0, 0)
-    weights: np.ndarray | None = None
-    neurons: Mapping | None = None
-
-    @property
-    def is_exit(self) -> bool:
-        """Whether an image may leave here."""
-        return self.target is None
-
-
-@dataclass
-class Plan:
-    """The steps of a network and what they need. `arena` counts bytes.
-
-    `pixels` uint8 [256] is what the network takes a pixel for, None if that is the pixel.
-    """
-
-    name: str
-    image: Map
-    timesteps: int
-    exits: int
-    classes: int
-    dense: bool
-    steps: list[Step] = field(default_factory=list)
-    arena: int = 0
-    pixels: np.ndarray | None = None
 
 
 def plan(network: Mapping, dense: bool = False) -> Plan:
@@ -147,21 +58,41 @@ def plan(network: Mapping, dense: bool = False) -> Plan:
 def _through(made: Plan, network: Mapping, part: str, features: tuple[Map, bool]) -> tuple:
     """Add a part's steps. Gives what flows out of it, and whether that is flattened."""
     layers = [layer for layer in network["layers"] if layer["part"] == part]
+    blocks: list[Block] = []
     for number, layer in enumerate(layers):
-        name = f"{part}_{layer['kind']}{number}"
+        kind, name = layer["kind"], f"{part}_{layer['kind']}{number}"
         following = layers[number + 1] if number + 1 < len(layers) else None
         source, flat = features
-        if layer["kind"] == "flatten":
+        if kind in ("lif", "levels"):
+            continue
+        if kind == "flatten":
             features = source, True
             continue
-        if layer["kind"] in ("lif", "levels"):
+        if kind == "branch":
+            blocks.append(Block(features))
             continue
-        if layer["kind"] in ("conv", "linear"):
-            step = _synapse(made, part, name, layer, following, source, flat)
-        elif layer["kind"] == "avgpool":
+        if kind == "shortcut":
+            features = blocks[-1].arriving
+            continue
+        if kind in ("conv", "linear", "identity"):
+            step = _synapse(made, part, name, layer, source, flat)
+            if blocks and following and following["kind"] in ("shortcut", "add"):
+                blocks[-1].ways.append(step)
+                continue
+            if following or not part.startswith("head") or step.weights is None:
+                _add_neurons(made, step, following)
+            elif source is made.image:
+                raise ValueError(f"{name} would answer from the image itself: put neurons before "
+                                 "an exit")  # fmt: skip
+            else:
+                made.classes = len(step.weights)
+        elif kind == "add":
+            step = _join(name, blocks.pop().ways)
+            _add_neurons(made, step, following)
+        elif kind == "avgpool":
             step = _pool(made, part, name, layer, source, flat)
         else:
-            raise ValueError(f"{name}: the C file knows no layer of kind '{layer['kind']}'")
+            raise ValueError(f"{name}: the C file knows no layer of kind '{kind}'")
         made.steps.append(step)
         features = (step.target or source), False
     if part.startswith("head") and (not layers or layers[-1]["kind"] != "linear"):
@@ -169,55 +100,94 @@ def _through(made: Plan, network: Mapping, part: str, features: tuple[Map, bool]
     return features
 
 
-def _synapse(
-    made: Plan, part: str, name: str, layer: Mapping, following: Mapping | None, source: Map,
-    flat: bool,
-) -> Step:  # fmt: skip
-    """A synapse and the neurons behind it."""
+@dataclass
+class Block:
+    """A residual block: what arrives at it, and the ends of its ways so far."""
+
+    arriving: tuple[Map, bool]
+    ways: list[Step] = field(default_factory=list)
+
+
+def _join(name: str, ways: list[Step]) -> Step:
+    """The step in which the ways of a residual block meet, the other beside it."""
+    if len(ways) != 2:
+        raise ValueError(f"{name}: a way of this block ends in no synapse, which the C file has "
+                         "no code for")  # fmt: skip
+    step, beside = ways if ways[0].weights is not None else reversed(ways)
+    if step.weights is None:
+        raise ValueError(f"{name} adds what arrives to itself, which the C file has no code for")
+    if step.outputs != beside.outputs:
+        raise ValueError(f"{name} cannot add {list(beside.outputs)} to {list(step.outputs)}")
+    if "pixels" in (step.source.kind, beside.source.kind):
+        raise ValueError(f"{name} adds up what comes from the image itself: put neurons before "
+                         "the first block")  # fmt: skip
+    step.beside = beside
+    return step
+
+
+def _synapse(made: Plan, part: str, name: str, layer: Mapping, source: Map, flat: bool) -> Step:
+    """A synapse, not yet with anything behind it."""
+    if layer["kind"] == "identity":
+        if source.sums:
+            raise ValueError(f"{name} hands on {source.sums} spikes, more than a byte holds")
+        return Step(part, name, "identity", layer, source, None, (1, 1))
     height, width, channels = source.height, source.width, source.channels
     weight = np.asarray(layer["weight"], np.int8)
     if np.ndim(layer["weight_scale"]):
         raise ValueError(f"{name} has a scale per channel, the C file one per layer: "
                          "quantize_aware() without per_channel, or leave by to_onnx()")  # fmt: skip
-    neurons = following if following and following["kind"] in ("lif", "levels") else None
-    if neurons and neurons.get("reset") == "zero":
-        raise ValueError(f"{name}: its neurons reset to zero, those of the C file by subtraction: "
-                         "convert(reset='subtract'), or leave by to_onnx()")  # fmt: skip
-    is_exit = part.startswith("head") and following is None
-    is_image = source is made.image
     arriving = f"[{height}, {width}, {channels}] [height, width, channels]"
-    if neurons is None and not is_exit:
-        raise ValueError(f"{name} is followed by no neurons, which the C file has no code for")
-    if is_exit and is_image:
-        raise ValueError(f"{name} would answer from the image itself: put neurons before an exit")
     if layer["input_zero_point"] != 0 or source.most > MOST_SHARED:
         raise ValueError(f"{name}: its input is no byte from zero up ({source.most} at most)")
-    if not is_image and round(1 / layer["input_scale"]) != source.most:
+    if source.sums:
+        _round(name, layer, source)
+    elif source is not made.image and round(1 / layer["input_scale"]) != source.most:
         raise ValueError(f"{name} rounds the spikes that arrive; the C file adds them up exactly")
+    if layer.get("groups", 1) > 1:
+        raise ValueError(f"{name} is a convolution in groups, which the C file has no code for: "
+                         "leave by to_onnx()")  # fmt: skip
     if layer["kind"] == "linear":
         if weight.shape[1] != height * width * channels or not (flat or height * width == 1):
             raise ValueError(f"{name} takes {weight.shape[1]} inputs, {arriving} arrive")
         weight = weight.reshape(-1, channels, height, width)
-        out, stride, padding = (1, 1), (1, 1), (0, 0)
+        stride, padding = (1, 1), (0, 0)
     else:
         padding, stride = tuple(layer["padding"]), tuple(layer["stride"])
-        tall, wide = weight.shape[2:]
-        out = (
-            (height + 2 * padding[0] - tall) // stride[0] + 1,
-            (width + 2 * padding[1] - wide) // stride[1] + 1,
-        )
-        if weight.shape[1] != channels or flat or min(out) < 1:
-            raise ValueError(f"{name} cannot take {arriving}")
+    weights = weight.transpose(0, 2, 3, 1)  # [outputs, rows, columns, channels]
+    step = Step(part, name, layer["kind"], layer, source, None, weights.shape[1:3], stride,
+                padding, weights)  # fmt: skip
+    if weights.shape[3] != channels or min(step.outputs) < 1 or (flat and layer["kind"] == "conv"):
+        raise ValueError(f"{name} cannot take {arriving}")
     _check_range(name, layer, weight, source.most)
     source.rim = tuple(max(both) for both in zip(source.rim, padding, strict=True))
-    if is_exit:
-        made.classes, target = len(weight), None
-    else:
-        most = neurons["levels"] if neurons["kind"] == "levels" else 1
-        target = _features(made, *out, len(weight), most)
-    weights = weight.transpose(0, 2, 3, 1)  # [outputs, rows, columns, channels]
-    return Step(part, name, layer["kind"], layer, source, target, weights.shape[1:3], stride,
-                padding, weights, neurons)  # fmt: skip
+    return step
+
+
+def _round(name: str, layer: Mapping, source: Map) -> None:
+    """Let pooled sums become the bytes that a synapse takes them for."""
+    means = np.arange(source.sums + 1, dtype=np.float32) / np.float32(source.sums)
+    levels = np.rint(means * (np.float32(1) / np.float32(layer["input_scale"])))
+    rounded = np.clip(levels, 0, 255).astype(np.uint8)
+    if source.rounded is not None and (rounded != source.rounded).any():
+        raise ValueError(f"{name} rounds what was pooled otherwise than another layer does")
+    source.rounded = rounded
+
+
+def _add_neurons(made: Plan, step: Step, neurons: Mapping | None) -> None:
+    """Let neurons answer to a step."""
+    if neurons is None or neurons["kind"] not in ("lif", "levels"):
+        raise ValueError(f"{step.name} is followed by no neurons, which the C file has no code for")
+    if neurons.get("reset") == "zero":
+        raise ValueError(
+            f"{step.name}: its neurons reset to zero, those of the C file by subtraction: "
+            "convert(reset='subtract'), or leave by to_onnx()"
+        )
+    if step.weights is None:
+        raise ValueError(
+            f"{step.name} leads to neurons by itself, which the C file has no code for"
+        )
+    most = neurons["levels"] if neurons["kind"] == "levels" else 1
+    step.neurons, step.target = neurons, _features(made, *step.outputs, most)
 
 
 def _features(made: Plan, height: int, width: int, channels: int, most: int) -> Map:
@@ -242,16 +212,19 @@ def _pool(made: Plan, part: str, name: str, layer: Mapping, source: Map, flat: b
     """A pooling over windows side by side."""
     tall, wide = layer["kernel"]
     most = source.most * tall * wide
-    if source is made.image or most > MOST_SHARED or flat:
+    too_many = most > MOST_SHARED and made.timesteps > 1
+    if source is made.image or too_many or source.sums or most > MOST_POOLED or flat:
         arriving = [source.height, source.width, source.channels]
         raise ValueError(f"{name} cannot pool {arriving} of up to {source.most} spikes")
-    target = _features(made, source.height // tall, source.width // wide, source.channels, most)
+    size = source.height // tall, source.width // wide, source.channels
+    target = _features(made, *size, min(most, MOST_SHARED))
+    target.sums = most if most > MOST_SHARED else 0
     return Step(part, name, "avgpool", layer, source, target, (tall, wide), (tall, wide))
 
 
 def _place(made: Plan) -> None:
     """Give every map the lowest place where it meets nothing that is still needed."""
-    last = {id(step.source): number for number, step in enumerate(made.steps)}
+    last = {id(way.source): number for number, step in enumerate(made.steps) for way in step.ways}
     placed: list[Map] = []
     # rows of an image are read four bytes at a time: the caller's own may end sooner
     reads_rows = made.steps[0].kind == "conv" and made.image.row % 4

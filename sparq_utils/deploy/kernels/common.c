@@ -33,7 +33,8 @@
 /* Loads behind this stay behind it: made early, they too would want registers. */
 #define IN_ORDER __asm__ volatile("" ::: "memory")
 
-enum { PIXELS, SPIKES }; /* what arrives: PIXELS stay the same at every step */
+/* What arrives: PIXELS stay the same at every step, what is HANDED on meets no weight. */
+enum { PIXELS, SPIKES, HANDED };
 
 typedef struct {
     int32_t rows, pieces, bytes; /* of the window; a row is met in pieces of so many bytes */

@@ -65,9 +65,15 @@ GENERAL void repeat(const uint8_t *said, uint8_t *to, int bytes, const map *m)
             (to)[step * (m)->plane + o] = (uint8_t)(STEPS == 1 ? bits : bits >> step & 1);         \
     }
 
+/* What a neuron says at a step. */
+GENERAL uint32_t said_at(const uint8_t *x, const map *m, int step, int channel)
+{
+    return x[step * m->plane + channel];
+}
+
 /* Sums over windows side by side. */
 GENERAL void pool(const uint8_t *x, const map *from, uint8_t *into, const map *to, int height,
-                  int width, int bytes, int tall, int wide)
+                  int width, int bytes, int tall, int wide, const uint8_t *rounded)
 {
     for (int step = 0; step < STEPS; step++)
         for (int y = 0; y < height; y++) {
@@ -79,7 +85,7 @@ GENERAL void pool(const uint8_t *x, const map *from, uint8_t *into, const map *t
                     uint32_t sum = 0;
                     for (int corner = 0; corner < tall * wide; corner++)
                         sum += at[corner / wide * from->row + corner % wide * bytes + i];
-                    *place++ = (uint8_t)sum;
+                    *place++ = rounded ? rounded[sum] : (uint8_t)sum;
                 }
         }
 }

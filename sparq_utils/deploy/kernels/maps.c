@@ -18,6 +18,20 @@ GENERAL void tell(const uint32_t *said, uint8_t *to, const map *m)
 #endif
 }
 
+/* What a neuron says at a step: a spike, spikes pooled, or a level. */
+GENERAL uint32_t said_at(const uint8_t *x, const map *m, int step, int channel)
+{
+    uint32_t number = 0;
+    x += channel / 8;
+    for (int plane = 0; plane < m->planes; plane++) {
+        const uint8_t *at = x + plane * m->plane;
+        uint32_t always = STEADY ? at[0] >> channel % 8 & 1u : 0;
+        uint32_t now = at[(step + STEADY) * m->planes * m->plane] >> channel % 8 & 1u;
+        number += (always + now) << plane;
+    }
+    return number;
+}
+
 /* Four bits, each to a byte of its own. */
 GENERAL uint32_t bit_by_byte(uint32_t bits) { return (bits & 15) * 0x00204081 & 0x01010101; }
 
@@ -37,10 +51,26 @@ GENERAL uint32_t bit_by_byte(uint32_t bits) { return (bits & 15) * 0x00204081 & 
         tell(said, to, m);                                                                         \
     }
 
+/* Eight numbers, bit by bit, become what the layer behind takes them for. */
+GENERAL void round_each(uint32_t *bits, const uint8_t *rounded)
+{
+    uint32_t told[8] = {0};
+    for (int i = 0; i < 8; i++) {
+        int number = 0;
+        for (int plane = 0; plane < POOLED; plane++)
+            number |= (int)(bits[plane] >> i & 1) << plane;
+        for (int plane = 0; plane < 8; plane++)
+            told[plane] |= (rounded[number] >> plane & 1u) << i;
+    }
+    for (int plane = 0; plane < 8; plane++)
+        bits[plane] = told[plane];
+}
+
 /* Sums over windows side by side: of eight channels at once, bit by bit with its carry. */
 GENERAL void pool(const uint8_t *x, const map *from, uint8_t *into, const map *to, int height,
-                  int width, int bytes, int tall, int wide)
+                  int width, int bytes, int tall, int wide, const uint8_t *rounded)
 {
+    int planes = rounded ? POOLED : to->planes;
     for (int lane = 0; lane < LANES; lane++)
         for (int y = 0; y < height; y++) {
             const uint8_t *at = x + lane * from->planes * from->plane + y * tall * from->row;
@@ -48,17 +78,19 @@ GENERAL void pool(const uint8_t *x, const map *from, uint8_t *into, const map *t
             ROLLED
             for (int column = 0; column < width; column++, at += (wide - 1) * bytes)
                 for (int i = 0; i < bytes; i++, at++, place++) {
-                    uint32_t sum[8] = {0};
+                    uint32_t sum[POOLED] = {0};
                     for (int corner = 0; corner < tall * wide; corner++)
                         for (int plane = 0; plane < from->planes; plane++) {
                             uint32_t carry = at[plane * from->plane + corner / wide * from->row +
                                                 corner % wide * bytes];
-                            for (int bit = plane; bit < to->planes; bit++) {
+                            for (int bit = plane; bit < planes; bit++) {
                                 uint32_t both = sum[bit] & carry;
                                 sum[bit] ^= carry;
                                 carry = both;
                             }
                         }
+                    if (rounded)
+                        round_each(sum, rounded);
                     for (int plane = 0; plane < to->planes; plane++)
                         place[plane * to->plane] = (uint8_t)sum[plane];
                 }

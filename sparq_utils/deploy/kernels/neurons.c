@@ -7,6 +7,16 @@ GENERAL int32_t arriving(const window *w, int step, int o)
     return w->narrow ? sums.narrow[at] : sums.wide[at];
 }
 
+#ifdef WHOLE
+typedef int32_t current; /* in what one is worth in the sums */
+#else
+typedef float current;
+#endif
+
+#ifdef BESIDE
+static current beside[BESIDE]; /* by the other way of a residual block: [step][neuron] */
+#endif
+
 #ifndef WHOLE
 
 /* Eight bits: what a sum is as a current, as FBGEMM's kernels round. */
@@ -67,6 +77,11 @@ GENERAL int32_t level(int o, int32_t sum, const void *from, const rounding *r)
     return in_a_byte(nearest(fused(bias, r->unit, (float)sum) * r->step) + r->zero);
 }
 
+GENERAL current current_of(int o, int32_t sum, const void *from, const rounding *r)
+{
+    return (float)(level(o, sum, from, r) - r->zero) * r->scale;
+}
+
 /* Where a neuron sees one sum alone, its answer is a table over the 256 levels. */
 GENERAL void look_up(const void *from, const rounding *r, const answer_bits *table, uint8_t *to,
                      const window *w, const map *m)
@@ -80,14 +95,16 @@ typedef struct { float threshold, beta, start; } neuron;
 
 /* Leaky integrate-and-fire: U = beta U + I - threshold S of the step before, S = U > threshold. */
 GENERAL uint32_t spikes_of(int o, const void *from, const rounding *r, const neuron *n,
-                           const window *w)
+                           const current *besides, const window *w)
 {
     float potential = n->start;
     uint32_t spikes = 0;
     int fired = 0;
     for (int step = 0; step < STEPS; step++) {
-        int32_t steps = level(o, arriving(w, step, o), from, r) - r->zero;
-        potential = n->beta * potential + (float)steps * r->scale;
+        current arrives = current_of(o, arriving(w, step, o), from, r);
+        if (besides)
+            arrives += besides[step * w->outputs + o];
+        potential = n->beta * potential + arrives;
         if (fired)
             potential -= n->threshold;
         fired = potential > n->threshold;
@@ -113,10 +130,10 @@ GENERAL uint32_t spikes_beyond(int o, const void *from, const rounding *r, const
     return spikes;
 }
 
-GENERAL void fire(const void *from, const rounding *r, const neuron *n, uint8_t *to,
-                  const window *w, const map *m)
+GENERAL void fire(const void *from, const rounding *r, const neuron *n, const current *besides,
+                  uint8_t *to, const window *w, const map *m)
 {
-    EACH_NEURON(w, m, to, o, spikes_of(o, from, r, n, w))
+    EACH_NEURON(w, m, to, o, spikes_of(o, from, r, n, besides, w))
 }
 
 GENERAL void count_and_fire(const void *from, const rounding *r, const int32_t *bounds, uint8_t *to,
@@ -127,19 +144,21 @@ GENERAL void count_and_fire(const void *from, const rounding *r, const int32_t *
 
 #endif
 
-#else
+#elif STEPS > 1
 
 /* Whole numbers: potentials are counted in what one is worth in the sums. */
-#if STEPS > 1
 
 typedef struct { int32_t threshold, start; } neuron;
 
-GENERAL uint32_t spikes_of(int how, int o, const int32_t *bias, const neuron *n, const window *w)
+GENERAL uint32_t spikes_of(int how, int o, const int32_t *bias, const neuron *n,
+                           const current *besides, const window *w)
 {
     int32_t potential = n->start;
     uint32_t spikes = 0;
     for (int step = 0; step < STEPS; step++) {
         potential += arriving(w, how == PIXELS ? -STEADY : step, o) + bias[o];
+        if (besides)
+            potential += besides[step * w->outputs + o];
         if (potential > n->threshold) {
             spikes |= ANSWER(step);
             potential -= n->threshold; /* counts from the next step on */
@@ -148,28 +167,37 @@ GENERAL uint32_t spikes_of(int how, int o, const int32_t *bias, const neuron *n,
     return spikes;
 }
 
-GENERAL void fire(int how, const int32_t *bias, const neuron *n, uint8_t *to,
-                  const window *w, const map *m)
+GENERAL void fire(int how, const int32_t *bias, const neuron *n, const current *besides,
+                  uint8_t *to, const window *w, const map *m)
 {
-    EACH_NEURON(w, m, to, o, spikes_of(how, o, bias, n, w))
-}
-
-#else
-
-/* The level of a sum: how many of a few bounds it reaches. */
-GENERAL uint32_t reached(int32_t sum, const int32_t *bounds, int levels)
-{
-    uint32_t level = 0;
-    while (levels-- && sum >= *bounds++)
-        level++;
-    return level;
-}
-
-GENERAL void fire(const int32_t *bias, const int32_t *bounds, int levels, uint8_t *to,
-                  const window *w, const map *m)
-{
-    EACH_NEURON(w, m, to, o, FROM_TABLE(reached(arriving(w, 0, o) + bias[o], bounds, levels)))
+    EACH_NEURON(w, m, to, o, spikes_of(how, o, bias, n, besides, w))
 }
 
 #endif
+
+#if STEPS == 1
+
+/* The level of a current: how many of a few bounds it reaches. */
+GENERAL uint32_t reached(current arrives, const current *bounds, int levels)
+{
+    uint32_t count = 0;
+    while (levels-- && arrives >= *bounds++)
+        count++;
+    return count;
+}
+
+#ifdef WHOLE
+#define CURRENT(o) (arriving(w, 0, o) + bias[o])
+GENERAL void fire(const int32_t *bias, const current *bounds, int levels, const current *besides,
+                  uint8_t *to, const window *w, const map *m)
+#else
+#define CURRENT(o) current_of(o, arriving(w, 0, o), from, r)
+GENERAL void fire(const void *from, const rounding *r, const current *bounds, int levels,
+                  const current *besides, uint8_t *to, const window *w, const map *m)
+#endif
+{
+    EACH_NEURON(w, m, to, o,
+                FROM_TABLE(reached(CURRENT(o) + (besides ? besides[o] : 0), bounds, levels)))
+}
+
 #endif

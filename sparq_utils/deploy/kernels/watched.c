@@ -12,17 +12,6 @@ typedef struct {
     int32_t tall, wide, top, left, down, right; /* the kernel, its padding, its stride */
 } shape;
 
-/* What a neuron of a map says at a step: a spike, spikes pooled, or a level. */
-GENERAL uint32_t said_at(const uint8_t *x, const map *m, int step, int channel)
-{
-    uint32_t number = 0;
-    for (int lane = 0; lane < LANES; lane++)
-        for (int plane = 0; plane < m->planes && (lane == step + STEADY || lane < STEADY); plane++)
-            number += (x[(lane * m->planes + plane) * m->plane + channel / 8] >> channel % 8 & 1u)
-                      << plane;
-    return number;
-}
-
 /* Outputs in a row or column that see place `at` of the input. */
 GENERAL int seen_by(int at, int taps, int padding, int stride, int outputs)
 {
@@ -48,10 +37,12 @@ GENERAL void count_met(int how, const uint8_t *x, const map *m, const shape *s)
                 else
                     for (int step = 0; step < STEPS; step++) {
                         uint32_t number = said_at(at, m, step, c);
-                        if (STEPS == 1)
-                            multiplications += number ? met : 0;
-                        else
+                        if (STEPS > 1)
                             additions += number * met;
+                        else if (number && how == HANDED)
+                            additions += met;
+                        else if (number)
+                            multiplications += met;
                     }
         }
 }
