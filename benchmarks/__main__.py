@@ -3,9 +3,10 @@
 Writes `_build/bench.json`, a list of {name, peer, ratio, low, high, floor, ours_ms, peer_ms,
 limit_share, holds}, and `_build/bench-growth.json`, and prints a table. A ratio is the peer's time
 over ours, the median of rounds in which both ran in turn; low and high are its 10th and 90th
-percentile. The limit's share is the time of the products alone over ours. The exit status is 1 if a row is
-under its floor and not near its limit either. Threads are torch's own setting: OMP_NUM_THREADS.
-With `--record` a whole run is kept in results/bench.json, as that of its kind of machine.
+percentile. The limit's share is the time of the products alone over ours. The exit status is 1 if
+a row is under its floor and not near its limit either. Threads are torch's own setting:
+OMP_NUM_THREADS. With `--record` a whole run is kept in results/bench.json, as that of its kind of
+machine.
 """
 
 import argparse
