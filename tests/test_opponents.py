@@ -9,7 +9,15 @@ from test_energy_models import with_counts
 
 from sparq_utils.results import opponents as module
 from sparq_utils.results.files import NotRecordedError, ResultsError, trace_path
-from sparq_utils.results.opponents import beside_opponent, opponents_table, winners
+from sparq_utils.results.opponents import (
+    COMPARED,
+    SIDES,
+    beside_opponent,
+    matches,
+    needs,
+    opponents_table,
+    winners,
+)
 from sparq_utils.results.rows import Row
 from sparq_utils.traces.energy import EnergyConstants
 from sparq_utils.traces.energy_models import ENERGY_MODELS, Priced
@@ -45,6 +53,30 @@ def test_a_table_by_hand():
     # 5 % spikes; 100 + 0.1 n and 100 + n operations are worth 200 at twice and a fifth of 500
     np.testing.assert_allclose(table["rate"], 0.05)
     np.testing.assert_allclose(table["break_even"], [0.10, 0.01])
+    said = needs(table)
+    assert said["spikes"].tolist() == ["**150\N{NO-BREAK SPACE}pJ**", "600\N{NO-BREAK SPACE}pJ"]
+    assert said["levels"].tolist() == ["200\N{NO-BREAK SPACE}pJ", "**200\N{NO-BREAK SPACE}pJ**"]
+    assert said["spikes win below"].tolist() == [
+        "10.0\N{NO-BREAK SPACE}%",
+        "1.0\N{NO-BREAK SPACE}%",
+    ]
+    ends = needs(table.assign(break_even=[0.0, 1.2]))
+    assert ends["spikes win below"].tolist() == ["never", "at any rate"]
+
+
+def test_matches_of_which_nothing_is_recorded_are_left_out(monkeypatch):
+    def found(experiment, variant):
+        if "company" in variant or experiment == "alexnet-cifar10":
+            raise NotRecordedError("not recorded")
+        return rows(experiment)["qdann" in variant]
+
+    monkeypatch.setattr(module, "row", found)
+    against = matches(["mlp-mnist", "alexnet-cifar10"])
+    assert list(against) == ["at 0.6/0.7", "sparse, at 0.6/0.7"]
+    for table in against.values():
+        networks, models = (set(table.index.get_level_values(level)) for level in (0, 1))
+        assert networks == {"MLP"} and models <= set(COMPARED.values())
+        assert set(table["winner"]) <= set(SIDES)
 
 
 def test_all_experiments_and_the_winner_of_each_cell(monkeypatch):
@@ -64,11 +96,17 @@ def test_all_experiments_and_the_winner_of_each_cell(monkeypatch):
     cells = winners(table)
     assert cells.index.tolist() == list(MODELS)  # in the models' order
     for network in ("mlp-mnist", "lenet-mnist"):
-        assert cells[network].tolist() == ["spiking 1.33x", "opponent 3.00x"]
+        assert cells[network].tolist() == [
+            "spikes 1.33 times",
+            "levels 3.00 times",
+        ]
     nearly = winners(table.assign(ratio=[0.996, 1.004, 0.994, 1.006], winner="spiking"))
     assert nearly["mlp-mnist"].tolist() == ["even", "even"]
-    assert nearly["lenet-mnist"].tolist() == ["spiking 1.01x", "spiking 1.01x"]
-    assert winners(table.iloc[:-1])["lenet-mnist"].tolist() == ["spiking 1.33x", ""]
+    assert nearly["lenet-mnist"].tolist() == ["spikes 1.01 times"] * 2
+    assert winners(table.iloc[:-1])["lenet-mnist"].tolist() == [
+        "spikes 1.33 times",
+        "",
+    ]
     with pytest.raises(NotRecordedError, match=r"'qdsnn-0\.6-0\.7' and 'qdann-0\.6-0\.7'"):
         opponents_table(experiments=["alexnet-cifar10"], models=MODELS)
 

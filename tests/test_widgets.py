@@ -424,6 +424,23 @@ def tiny_network(**change):
     return network | change
 
 
+def test_the_digit_explorer_offers_what_shows_each_exit():
+    trace = make_trace(exits=2)
+    numbers = np.arange(trace.samples)
+    images = np.repeat(numbers % 256, 4).astype(np.uint8).reshape(-1, 2, 2)
+    given_ = tiny_network(), images, trace.labels, trace, [0.5]
+    offered = DigitExplorer.of_exemplars(*given_, names=("early", "late"))
+    first, second = exemplars(trace, Thresholds((0.5,)).leaving(trace))
+    assert offered.kinds == [{"name": "early", "digits": [0, 1, 2]},
+                             {"name": "late", "digits": [3, 4, 5]}]  # fmt: skip
+    assert len(first) == len(second) == 3 and offered.image == images[first[0]].tobytes()
+    assert DigitExplorer.of_exemplars(*given_).kinds == []
+    with pytest.raises(ValueError, match="3 names for 2 exits"):
+        DigitExplorer.of_exemplars(*given_, names=("a", "b", "c"))
+    with pytest.raises(ValueError, match="other digits"):
+        DigitExplorer.of_exemplars(tiny_network(), images, 9 - trace.labels, trace, [0.5])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -84,7 +84,7 @@ def frontiers(panels: Mapping[str, Silence]) -> Figure:
         spikes, right = 100 * found.spike_rate[:, -1], 100 * found.accuracy[:, -1]
         axes.plot(spikes, right, "o-", color=COLOURS[0], label="fine-tuned")
         for penalty, *at in zip(found.penalties, spikes, right, strict=True):
-            axes.annotate(f"{penalty:g}", at, (6, 6), textcoords="offset points")
+            axes.annotate(f"{penalty:g}", at, (-7, 5), textcoords="offset points", ha="right")
         chosen = found.penalties.index(found.chosen)
         axes.plot(spikes[chosen], right[chosen], "*", color=COLOURS[1], markersize=17,
                   label="chosen", zorder=3)  # fmt: skip

@@ -13,15 +13,17 @@ from .files import (
     trace_path,
 )
 from .notes import Conversion, Silence, conversion, exit_training, silence, training_notes
-from .opponents import beside_opponent, opponents_table, winners
+from .opponents import COMPARED, MATCHES, beside_opponent, matches, needs, opponents_table, winners
 from .rows import Row, as_dicts, beside_paper, collect, row
 from .tables import accuracy_text, network_label, table_1, table_2, table_3, table_4
 from .variants import LABELS, ROWS, Variant
 
 __all__ = [
     "BEYOND",
+    "COMPARED",
     "EXPERIMENTS",
     "LABELS",
+    "MATCHES",
     "ROWS",
     "SPLITS",
     "TITLES",
@@ -39,6 +41,8 @@ __all__ = [
     "conversion",
     "exit_training",
     "load",
+    "matches",
+    "needs",
     "network_label",
     "on_chip",
     "opponents_table",

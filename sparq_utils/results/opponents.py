@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from sparq_utils.results.files import NotRecordedError, recorded
+from sparq_utils.prose import engineering, percent
+from sparq_utils.results.files import TITLES, NotRecordedError, recorded
 from sparq_utils.results.rows import Row, row
 from sparq_utils.traces.energy_models import ENERGY_MODELS, EnergyModel
 from sparq_utils.traces.rivals import break_even
@@ -12,6 +13,31 @@ from sparq_utils.traces.trace import TraceError
 
 EVEN = 1.005
 """Below this factor two modelled energies are called even."""
+
+MATCHES = {
+    "at 0.6/0.7": ("qdsnn-0.6-0.7", "qdann-0.6-0.7"),
+    "in company": ("qdsnn-company-best", "qdann-company-best"),
+    "sparse, at 0.6/0.7": ("qdsnn-sparse-0.6-0.7", "qdann-0.6-0.7"),
+    "sparse, in company": ("qdsnn-sparse-company-best", "qdann-company-best"),
+}
+"""Fair pairs of rows by what both have: the same exits, thresholds and tuning; spiking ones first.
+The sparse ones were fine-tuned once more, with a penalty on their spikes."""
+
+COMPARED = {
+    "paper-step-by-step": "paper, step-by-step",
+    "paper-layer-by-layer": "paper, layer-by-layer",
+    "paper-event-driven": "paper, event-driven",
+    "horowitz-step-by-step-exact": "Horowitz, step-by-step",
+    "horowitz-layer-by-layer-exact": "Horowitz, layer-by-layer",
+    "sram-dram-step-by-step": "SRAM and DRAM, step-by-step",
+    "sram-dram-layer-by-layer": "SRAM and DRAM, layer-by-layer",
+    "lemaire": "Lemaire et al., event-driven",
+    "yan": "Yan et al., spikes routed on a chip",
+}
+"""The energy models that the book sets side by side, and what its tables call them."""
+
+SIDES = {"spiking": "spikes", "opponent": "levels"}
+"""What tables call the winner: the two say the same, one in spikes, one in levels."""
 
 
 def beside_opponent(
@@ -70,14 +96,46 @@ def opponents_table(
     return pd.concat(found, names=["experiment"])
 
 
+def matches(experiments: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """:func:`opponents_table` of each of :data:`MATCHES` of which something is recorded.
+
+    Networks and the models of :data:`COMPARED` go by their titles.
+    """
+    found, models = {}, {name: ENERGY_MODELS[name] for name in COMPARED}
+    for match, pair in MATCHES.items():
+        try:
+            table = opponents_table(*pair, experiments, models)
+        except NotRecordedError:
+            continue
+        found[match] = table.rename(TITLES, level="experiment").rename(COMPARED, level="model")
+    return found
+
+
+def needs(table: pd.DataFrame) -> pd.DataFrame:
+    """One network of :func:`opponents_table` as text: who needs what, the cheaper side bold.
+
+    The last column is the spike rate below which spikes win: "never" where they would lose in
+    silence, "at any rate" where they always win.
+    """
+    winner, cells = table["winner"].map(SIDES), {}
+    for side, name in SIDES.items():
+        cost = table[f"{side}_j"].map(lambda joules: engineering(joules, "J"))
+        cells[name] = cost.where(winner != name, "**" + cost + "**")
+    even = table["break_even"].map(lambda rate: percent(rate, 1))
+    even = even.mask(table["break_even"] == 0, "never")
+    cells["spikes win below"] = even.mask(table["break_even"] > 1, "at any rate")
+    return pd.DataFrame(cells)
+
+
 def winners(table: pd.DataFrame) -> pd.DataFrame:
     """A table of :func:`opponents_table` as models by networks: who wins, and by how much.
 
-    A cell reads "spiking 1.33x" where the opponent needs 1.33 times as much, or the other way
-    round, and "even" where that factor is less than :data:`EVEN`. It is empty where the model
-    cannot price the network's traces.
+    A cell reads "spikes 1.33 times" where the opponent needs so many times as much, "levels ..."
+    the other way round, and "even" where that factor is less than :data:`EVEN`. It is empty where
+    the model cannot price the network's traces.
     """
     factor = table["ratio"].where(table["ratio"] >= 1, 1 / table["ratio"])
-    cells = (table["winner"] + factor.map(" {:.2f}x".format)).where(factor >= EVEN, "even")
-    order = table.index.get_level_values("model").unique()
-    return cells.unstack("experiment", fill_value="").loc[order]
+    said = factor.map("{:.2f} times".format)
+    cells = (table["winner"].map(SIDES) + " " + said).where(factor >= EVEN, "even")
+    networks, models = (table.index.unique(level) for level in table.index.names)
+    return cells.unstack("experiment", fill_value="").loc[models, networks]

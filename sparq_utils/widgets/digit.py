@@ -96,6 +96,35 @@ class DigitExplorer(Explorer):
             **kwargs,
         )
 
+    @classmethod
+    def of_exemplars(
+        cls,
+        network: Mapping,
+        images: np.ndarray,
+        labels: np.ndarray,
+        trace: ExitTrace,
+        thresholds: Sequence[float] = (0.6, 0.7),
+        names: Sequence[str] = (),
+        **kwargs: object,
+    ) -> "DigitExplorer":
+        """The explorer with those of many digits that show what exits are for.
+
+        `trace` was recorded from the network on all of the `images`; :func:`exemplars` of where
+        they leave are offered, those of each exit as a button if `names` has one per exit.
+        Raises `ValueError` for a trace of other digits.
+        """
+        if not np.array_equal(trace.labels, labels):
+            raise ValueError(f"the trace holds {trace.samples} other digits: record it on these")
+        if names and len(names) != trace.exits:
+            raise ValueError(f"{len(names)} names for {trace.exits} exits")
+        some = exemplars(trace, Thresholds(tuple(thresholds)).leaving(trace))
+        ends = np.cumsum([len(one) for one in some])
+        places = np.split(np.arange(ends[-1]), ends[:-1])
+        kinds = {name: at for name, at in zip(names, places, strict=False) if at.size}
+        shown = np.concatenate(some)
+        images, labels = images[shown], labels[shown]
+        return cls(network, images, labels, trace, thresholds, kinds=kinds, **kwargs)
+
     @property
     def pixels(self) -> np.ndarray:
         """The digit in the page, as the network takes it: float32 [1, 1, H, W] in [0, 1]."""
