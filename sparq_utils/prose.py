@@ -135,6 +135,16 @@ def tabs(panels: Mapping[str, str], label: str) -> Shown:
     )
 
 
+def tables(frame: "DataFrame", caption: str, label: str) -> Shown:
+    """A :func:`table` for each outer name of a frame's index, behind :func:`tabs`, the last first.
+
+    A name, up to its first comma, is its tab's; all of it stands before the `caption`.
+    """
+    parts = reversed([*frame.groupby(level=0, sort=False)])
+    panels = {name.partition(",")[0]: table(part, f"{name}: {caption}") for name, part in parts}
+    return tabs(panels, label)
+
+
 def filtered(rows: Sequence[Mapping[str, Cell]], by: str, caption: str = "") -> Shown:
     """A :func:`table` that shows all rows or those with one text in column `by`.
 

@@ -17,6 +17,7 @@ from sparq_utils.networks.conversion import convert
 from sparq_utils.networks.counting import (
     SpikeCounter,
     count_layers,
+    count_shares,
     dense_macs,
     exact_macs,
     fan_out,
@@ -190,6 +191,14 @@ def test_worked_convolution():
     ]
     assert exact_macs(layer, torch.Size([1, 4, 4])) == 4 * corner + 8 * edge + 4 * inside == 100
     assert dense_macs(layer, torch.Size([1, 4, 4])) == 9 * 16 == 144
+
+
+def test_shares_of_the_stages_leave_side_exits_out():
+    stages = [nn.Linear(4, 3, bias=False), nn.Linear(3, 2, bias=False)]
+    heads = [nn.Linear(3, 7), nn.Linear(2, 5, bias=False)]
+    stages, heads = ([nn.Sequential(layer) for layer in layers] for layers in (stages, heads))
+    network = EarlyExitNetwork(stages, heads, (4,))
+    assert count_shares(network, "weights") == [12 / 28, 16 / 28]  # 12, and 6 + 10
 
 
 def test_alexnet_by_formula_and_without_its_borders():

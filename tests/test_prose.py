@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparq_utils.prose import engineering, filtered, listed, percent, say, table, tabs
+from sparq_utils.prose import engineering, filtered, listed, percent, say, table, tables, tabs
 
 
 def test_say_refuses_an_unformatted_float():
@@ -87,6 +87,20 @@ def test_a_table_takes_rows_by_name_and_frames():
     )
     with pytest.raises(ValueError, match="zip"):
         table({"MLP": (1, 2, 3)}, head="network", columns=("right", "images"))
+
+
+def test_a_frame_becomes_a_table_per_network_the_last_in_front():
+    index = pd.MultiIndex.from_tuples(
+        [("MLP, MNIST", "ANN"), ("MLP, MNIST", "SNN"), ("AlexNet, CIFAR-10", "ANN")],
+        names=["network", "variant"],
+    )
+    shown = tables(
+        pd.DataFrame({"right (%)": ["98.1", "97.2", "89.9"]}, index), "beside", "Network"
+    )
+    captions = re.findall("<caption>(.*?)</caption>", shown)
+    assert captions == ["AlexNet, CIFAR-10: beside", "MLP, MNIST: beside"]
+    assert re.findall(r"<label[^>]*>(.*?)</label>", shown) == ["AlexNet", "MLP"]
+    assert shown.index("89.9") < shown.index("98.1") < shown.index("97.2")
 
 
 def test_tabs_show_the_first_panel_and_have_names_of_their_own():

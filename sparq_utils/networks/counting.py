@@ -46,6 +46,7 @@ __all__ = [
     "SpikeCounter",
     "Static",
     "count_layers",
+    "count_shares",
     "dense_macs",
     "exact_macs",
     "fan_out",
@@ -171,6 +172,17 @@ def static_counts(network: EarlyExitNetwork, skip_zeros: bool = False) -> dict[P
     for row in _rows(network, shapes(network), skip_zeros):
         counts[row.part] += row.static
     return counts
+
+
+def count_shares(network: EarlyExitNetwork, what: str) -> list[float]:
+    """The fraction of a count ("weights", "dense_macs", ...) in each stage, side exits left out.
+
+    The last stage's includes the head that ends the network.
+    """
+    parts, last = static_counts(network), network.exits - 1
+    counts = [getattr(parts["stage", stage], what) for stage in range(network.exits)]
+    counts[-1] += getattr(parts["head", last], what)
+    return [count / sum(counts) for count in counts]
 
 
 def macs_to_exits(network: EarlyExitNetwork) -> list[int]:

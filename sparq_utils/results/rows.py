@@ -128,6 +128,13 @@ class Row:
         ]
         return {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
 
+    def arithmetic_j(
+        self, constants: EnergyConstants | str = "paper", convention: str = "fan-out"
+    ) -> dict[str, float]:
+        """Modelled joules per image without memory, mean over images and seeds: two parts."""
+        parts = self.energy_parts_j(constants, "layer-by-layer", convention)
+        return {name: parts[name] for name in ("synaptic", "lif")}
+
     def as_row(
         self,
         constants: EnergyConstants | str = "paper",

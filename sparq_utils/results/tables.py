@@ -111,8 +111,8 @@ def table_4(
     """
 
     def arithmetic_j(row: Row, *names: str) -> float:
-        parts = row.energy_parts_j(constants, "layer-by-layer", convention)
-        return sum(parts[name] for name in names or ("synaptic", "lif"))
+        parts = row.arithmetic_j(constants, convention)
+        return sum(parts[name] for name in names or parts)
 
     def below_ann(row: Row) -> str:
         ann = found.get((row.experiment, "ann"))
