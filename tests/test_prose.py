@@ -94,9 +94,8 @@ def test_a_frame_becomes_a_table_per_network_the_last_in_front():
         [("MLP, MNIST", "ANN"), ("MLP, MNIST", "SNN"), ("AlexNet, CIFAR-10", "ANN")],
         names=["network", "variant"],
     )
-    shown = tables(
-        pd.DataFrame({"right (%)": ["98.1", "97.2", "89.9"]}, index), "beside", "Network"
-    )
+    frame = pd.DataFrame({"right (%)": ["98.1", "97.2", "89.9"]}, index)
+    shown = tables(frame, "beside", "Network")
     captions = re.findall("<caption>(.*?)</caption>", shown)
     assert captions == ["AlexNet, CIFAR-10: beside", "MLP, MNIST: beside"]
     assert re.findall(r"<label[^>]*>(.*?)</label>", shown) == ["AlexNet", "MLP"]
