@@ -195,7 +195,7 @@ def test_worked_convolution():
 
 def test_shares_of_the_stages_leave_side_exits_out():
     stages = [nn.Linear(4, 3, bias=False), nn.Linear(3, 2, bias=False)]
-    heads = [nn.Linear(3, 7), nn.Linear(2, 5, bias=False)]
+    heads = [nn.Linear(3, 5), nn.Linear(2, 5, bias=False)]
     stages, heads = ([nn.Sequential(layer) for layer in layers] for layers in (stages, heads))
     network = EarlyExitNetwork(stages, heads, (4,))
     assert count_shares(network, "weights") == [12 / 28, 16 / 28]  # 12, and 6 + 10
