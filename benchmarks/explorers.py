@@ -55,8 +55,10 @@ def moving() -> Contest:
         page.write_text(static_page(widget), "utf-8")
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         tab = browser.new_page(viewport={"width": 1280, "height": 900})
+        tab.on("pageerror", lambda error: print(f"the page says: {error}", flush=True))
         tab.goto(page.as_uri())
-        tab.wait_for_selector(".static-widget[data-ready]", state="attached")
+        ready = ".static-widget[data-ready]"
+        tab.wait_for_selector(ready, state="attached", timeout=120_000)
         times, accuracy = tab.locator(".sq").first.evaluate(MOVES)
         browser.close()
     widget.thresholds = [0.98, 0.99]
@@ -74,4 +76,5 @@ def static_page(widget: object) -> str:
     for kind, held in kinds.items():
         text = json.dumps(held).replace("</", r"<\/")
         blocks += f'<script type="application/vnd.jupyter.{kind}+json">{text}</script>'
-    return f"<!doctype html><body>{blocks}<script>{MOUNT.read_text('utf-8')}</script></body>"
+    script = f"<script>{MOUNT.read_text('utf-8')}</script>"
+    return f"<!doctype html><meta charset=utf-8><body>{blocks}{script}</body>"
