@@ -125,19 +125,20 @@ class Splits:
     test: Images
 
 
-def load(name: str) -> Splits:
+def load(name: str, download: bool = True) -> Splits:
     """MNIST or CIFAR-10, split 55,000 or 45,000 / 5,000 / 10,000 (the sample: 4,000 / 500 / 500).
 
     The validation images are drawn from the training images once and for all, by a fixed
-    permutation. Raises `ValueError` for an unknown name, :class:`DataError` for data that is
-    nowhere to be found or does not match its SHA-256.
+    permutation. What is not at hand is downloaded, unless `download` is False. Raises `ValueError`
+    for an unknown name, :class:`DataError` for data that is nowhere to be found or does not match
+    its SHA-256.
     """
     known = {"mnist": ("MNIST", _mnist), "cifar10": ("CIFAR-10", _cifar10)}
     try:
         title, read = known[name.lower().replace("-", "").replace("_", "")]
     except KeyError:
         raise ValueError(f"unknown data set '{name}', expected MNIST or CIFAR-10") from None
-    return _split(title, *read())
+    return _split(title, *read(download))
 
 
 def _data_dir() -> Path | None:
@@ -177,7 +178,7 @@ def _checked(path: Path, expected: str) -> bytes:
     return content
 
 
-def _mnist() -> tuple[tuple, tuple, str]:
+def _mnist(download: bool) -> tuple[tuple, tuple, str]:
     """(train, test, provenance) from the first source that has MNIST."""
     named = _data_dir()
     if named and (named / "MNIST" / "raw").is_dir():
@@ -187,6 +188,8 @@ def _mnist() -> tuple[tuple, tuple, str]:
         from torchvision.datasets import MNIST
 
         try:
+            if not download:
+                raise OSError(f"{raw} is empty, nothing is to be downloaded")
             # under the same name, as it is that of the folder; only from where it comes by https
             secure = [mirror for mirror in MNIST.mirrors if mirror.startswith("https:")]
             type("MNIST", (MNIST,), {"mirrors": secure})(cache_dir(), download=True)
@@ -229,7 +232,7 @@ def _mnist_sample(error: Exception) -> tuple[tuple, tuple, str]:
     )
 
 
-def _cifar10() -> tuple[tuple, tuple, str]:
+def _cifar10(download: bool) -> tuple[tuple, tuple, str]:
     """(train, test, provenance) from the first source that has CIFAR-10."""
     for folder in filter(None, (_data_dir(), cache_dir())):
         unpacked, archive = folder / CIFAR10_FOLDER, folder / CIFAR10_ARCHIVE
@@ -240,6 +243,8 @@ def _cifar10() -> tuple[tuple, tuple, str]:
     from torchvision.datasets.utils import download_url
 
     try:
+        if not download:
+            raise OSError(f"{cache_dir()} has none, nothing is to be downloaded")
         download_url(CIFAR10_URL, cache_dir())
     except (URLError, OSError, RuntimeError) as error:
         raise DataError(

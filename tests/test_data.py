@@ -261,6 +261,18 @@ def test_cifar_without_a_network_says_what_to_do():
         data.load("CIFAR-10")
 
 
+def test_nothing_is_downloaded_unasked(monkeypatch):
+    def asked(*_given, **_named):
+        pytest.fail("a download was asked for")
+
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", asked)
+    monkeypatch.setattr("torchvision.datasets.MNIST", asked)
+    with pytest.raises(DataError, match="nothing is to be downloaded"):
+        data.load("CIFAR-10", download=False)
+    with pytest.warns(UserWarning, match="nothing is to be downloaded"):
+        data.load("MNIST", download=False)
+
+
 def test_images_as_floats_and_a_few_of_them(digits):
     images = data.load("MNIST").test
     floats = images.floats()

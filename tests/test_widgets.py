@@ -27,6 +27,7 @@ from sparq_utils.widgets import (
     DigitExplorer,
     EnergyExplorer,
     LIFExplorer,
+    PictureExplorer,
     QLearningExplorer,
     ThresholdExplorer,
     TradeOffExplorer,
@@ -448,6 +449,7 @@ def test_the_digit_explorer_offers_what_shows_each_exit():
         ({"network": tiny_network(exits=3)}, "has 2 exits and T = 4, the network 3"),
         ({"network": tiny_network(timesteps=8)}, "record it from this network"),
         ({"images": np.zeros((3, 5, 5), np.uint8)}, "expected uint8"),
+        ({"images": np.zeros((0, 2, 2), np.uint8), "labels": []}, "at least one digit"),
         ({"labels": np.zeros(2, int)}, "2 labels for 3 images"),
         ({"thresholds": [0.5, 0.5]}, "2 thresholds for 2 exits"),
         ({"memory": "event-driven"}, "depends on the image"),
@@ -472,7 +474,7 @@ def test_the_digit_explorer_refuses_what_does_not_fit(change, message):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("picked", 3, "there are 3 digits"),
+        ("picked", 3, "there are 3 images"),
         ("image", b"123", "has 4 bytes, this one 3"),
         ("thresholds", [0.5, 0.5], "2 thresholds for 2 exits"),
         ("constants", {"8": PRICES["8"] | {"ac_j": -1e-12}}, "ac_j is -1e-12"),
@@ -485,6 +487,37 @@ def test_the_digit_explorer_stays_as_it_was_when_told_nonsense(name, value, mess
     with pytest.raises(ValueError, match=message):
         setattr(explorer, name, value)
     assert getattr(explorer, name) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"classes": ["cat"]}, "1 names for 2 classes"),
+        ({"network": tiny_network()}, "a photo has 3 channels"),
+        ({"images": np.zeros((1, 3, 2, 2), np.uint8)}, "expected uint8 .n, 2, 2, 3."),
+    ],
+)
+def test_the_picture_explorer_refuses_what_does_not_fit(change, message):
+    given_ = {
+        "network": tiny_network(input_shape=[3, 2, 2]),
+        "images": np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3),
+        "labels": [1],
+        "trace": make_trace(exits=2),
+        "classes": ["cat", "dog"],
+        "thresholds": [0.5],
+    }
+    explorer = PictureExplorer(**given_)
+    assert explorer.pixels.shape == (1, 3, 2, 2)
+    assert (explorer.pixels[0, 2] * 255).round().tolist() == [[2, 5], [8, 11]]  # the blue
+    with pytest.raises(ValueError, match=message):
+        PictureExplorer(**(given_ | change))
+
+
+def test_the_picture_explorer_may_have_no_pictures_to_pick_from():
+    none = np.zeros((0, 2, 2, 3), np.uint8)
+    network, trace = tiny_network(input_shape=[3, 2, 2]), make_trace(exits=2)
+    explorer = PictureExplorer(network, none, [], trace, ["cat", "dog"], [0.5])
+    assert explorer.picked == -1 and explorer.image == bytes(12)
 
 
 def test_the_chip_explorer_adds_instructions_up_by_exit():

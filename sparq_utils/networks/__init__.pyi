@@ -21,7 +21,7 @@ from .residual import IdentitySynapse, Residual
 from .scoring import accuracy
 from .spiking import LIF, fast_sigmoid, integrate, triangular
 from .training import train
-from .watching import layers_of, watch
+from .watching import layers_by_name, watch
 from .wiring import dense_macs, exact_macs, fan_out, synapses
 
 __all__ = [
@@ -57,7 +57,7 @@ __all__ = [
     "fold_batch_norm",
     "integrate",
     "joint_loss",
-    "layers_of",
+    "layers_by_name",
     "lenet5",
     "load_int8",
     "macs_to_exits",

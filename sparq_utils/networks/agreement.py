@@ -13,7 +13,7 @@ from torch import Tensor
 from sparq_utils.networks.early_exit import EarlyExitNetwork
 from sparq_utils.networks.levels import LevelActivation
 from sparq_utils.networks.spiking import LIF
-from sparq_utils.networks.watching import layers_of, watch
+from sparq_utils.networks.watching import layers_by_name, watch
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def neuron_agreement(
     with levels, and may be quantised. They are left in evaluation mode. Raises `ValueError` if
     their layers do not correspond, or the levels are not as many as the timesteps.
     """
-    ours, theirs = layers_of(spiking, LIF), layers_of(levelled, LevelActivation)
+    ours, theirs = layers_by_name(spiking, LIF), layers_by_name(levelled, LevelActivation)
     numbers = {spiking.timesteps} | {layer.levels for layer in theirs.values()}
     if not ours or list(ours) != list(theirs) or len(numbers) > 1:
         raise ValueError(

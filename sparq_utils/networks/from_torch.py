@@ -243,11 +243,11 @@ def take_apart(
     model: nn.Module,
     cut_at: Sequence[str],
     input_shape: Sequence[int],
-    head: Callable[[Sequence[int], int], nn.Module] | None = None,
-    activation: Activation | None = None,
-    max_pool: str = "refuse",
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
+    head: Callable[[Sequence[int], int], nn.Module] | None,
+    activation: Activation | None,
+    max_pool: str,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
 ) -> tuple[list[nn.Sequential], list[nn.Module]]:
     """The stages and heads of :meth:`~sparq_utils.networks.early_exit.EarlyExitNetwork.from_torch`.
 

@@ -7,7 +7,7 @@ from sparq_utils.networks.early_exit import EarlyExitNetwork
 from sparq_utils.networks.wiring import named_layers
 
 
-def layers_of(network: EarlyExitNetwork, kind: type[nn.Module]) -> dict[str, nn.Module]:
+def layers_by_name(network: EarlyExitNetwork, kind: type[nn.Module]) -> dict[str, nn.Module]:
     """The layers of one kind, by name, in the order in which they run."""
     return {name: layer for _, _, name, layer in named_layers(network) if isinstance(layer, kind)}
 
@@ -31,8 +31,8 @@ def watch(
 
         return keep
 
-    network.eval().check_input(images)
-    layers = layers_of(network, kind).items()
+    network.eval()
+    layers = layers_by_name(network, kind).items()
     hooks = [layer.register_forward_hook(note(name)) for name, layer in layers]
     try:
         prediction = network(images).argmax(-1)  # [exits, B]

@@ -114,7 +114,7 @@ def _files(manifest: Manifest, what: str) -> Iterator[Finding]:
     if not wrong:
         same = len(manifest.files) - len(missing)
         yield Finding(what, True, f"{same} files are those of the manifest")
-    traces = {n: weights_file(_variant_of(n)) for n in manifest.files if n.endswith(".npz")}
+    traces = {n: weights_file(_named_after(n)[0]) for n in manifest.files if n.endswith(".npz")}
     absent = [name for name in WEIGHTS if not (manifest.folder / name).is_file()]
     without = [weights for weights in traces.values() if weights in absent]
     if gone := [name for name in absent if name in missing or name in without]:
@@ -125,9 +125,10 @@ def _files(manifest: Manifest, what: str) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _variant_of(name: str) -> str:
-    """The variant that a trace's file is named after, such as "qdsnn" of "qdsnn-test.npz"."""
-    return name.rpartition("-")[0]
+def _named_after(name: str) -> tuple[str, str]:
+    """Variant and split of a trace's file, such as "qdsnn" and "test" of "qdsnn-test.npz"."""
+    variant, _, split = name.removesuffix(".npz").rpartition("-")
+    return variant, split
 
 
 def _traces(
@@ -163,7 +164,7 @@ def rerun(
     traces = sorted(name for name in names if name.endswith(".npz"))
     for weights in WEIGHTS:
         path = manifest.folder / weights
-        made = [name for name in traces if weights_file(_variant_of(name)) == weights]
+        made = [name for name in traces if weights_file(_named_after(name)[0]) == weights]
         if not made or not path.is_file():
             continue
         try:
@@ -172,7 +173,7 @@ def rerun(
             yield from ((name, False, str(error)) for name in made)
             continue
         for name in made:
-            images = getattr(splits, name.removesuffix(".npz").rpartition("-")[2])
+            images = getattr(splits, _named_after(name)[1])
             yield name, *_rerun(manifest.folder / name, trained, images, manifest.seed)
 
 
@@ -180,7 +181,7 @@ def _rerun(
     path: Path, trained: EarlyExitNetwork, images: data.Images, seed: int
 ) -> tuple[bool, str]:
     """Whether one trace agrees with the network that its weights give."""
-    variant = _variant_of(path.name)
+    variant, _ = _named_after(path.name)
     try:
         recorded = load_trace(path)
         network = made_of(trained, variant)

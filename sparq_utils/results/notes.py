@@ -1,10 +1,10 @@
 """What runs noted besides traces: how they trained, and what they compared on the way."""
 
-import json
 from dataclasses import dataclass
 
 import numpy as np
 
+from sparq_utils.files import read_json
 from sparq_utils.results.files import NotRecordedError, how_to_record, results_dir, seeds
 from sparq_utils.results.manifest import NOTES
 
@@ -40,10 +40,7 @@ class Conversion:
 
 def conversion(experiment: str) -> Conversion:
     """An experiment's recorded conversion; raises :class:`NotRecordedError` if there is none."""
-    path = results_dir() / experiment / "conversion.json"
-    if not path.is_file():
-        raise NotRecordedError(f"no {path}; {how_to_record(experiment)}")
-    found = json.loads(path.read_text("utf-8"))
+    found = _noted(experiment, "conversion.json")
     methods = {
         way: {int(t): accuracy for t, accuracy in by_t.items()}
         for way, by_t in found["methods"].items()
@@ -69,10 +66,7 @@ class Silence:
 
 def silence(experiment: str) -> Silence:
     """An experiment's penalties on spikes; raises :class:`NotRecordedError` if there are none."""
-    path = results_dir() / experiment / "silence.json"
-    if not path.is_file():
-        raise NotRecordedError(f"no {path}; {how_to_record(experiment)}")
-    found = json.loads(path.read_text("utf-8"))
+    found = _noted(experiment, "silence.json")
     start, *points = found["points"]
     both = ("accuracy", "spike_rate")
     return Silence(
@@ -83,11 +77,19 @@ def silence(experiment: str) -> Silence:
     )
 
 
+def _noted(experiment: str, name: str) -> dict:
+    """What an experiment's runs noted together in one file."""
+    path = results_dir() / experiment / name
+    if not path.is_file():
+        raise NotRecordedError(f"no {path}; {how_to_record(experiment)}")
+    return read_json(path)
+
+
 def training_notes(experiment: str) -> list[dict]:
     """What each recorded seed of an experiment noted while it trained, seeds rising."""
     folder = results_dir() / experiment
     files = [folder / f"seed-{seed}" / NOTES for seed in seeds(experiment)]
-    return [json.loads(file.read_text("utf-8")) for file in files if file.is_file()]
+    return [read_json(file) for file in files if file.is_file()]
 
 
 def exit_training() -> dict:
@@ -97,4 +99,4 @@ def exit_training() -> dict:
     `python -m benchmarks.training_exits` records it in `exit-training.json`; empty if it has not.
     """
     path = results_dir() / "exit-training.json"
-    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    return read_json(path) if path.is_file() else {}

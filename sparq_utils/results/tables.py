@@ -33,7 +33,7 @@ Found = Mapping[tuple[str, str], Row]
 
 def network_label(found: Found, experiment: str) -> str:
     """An experiment's network and the data its rows were tested on."""
-    _, data = (paper.EXPERIMENTS | BEYOND)[experiment]
+    data = BEYOND.get(experiment) or paper.EXPERIMENTS[experiment][1]
     names = {row.data for (name, _), row in found.items() if name == experiment}
     return f"{TITLES[experiment]}, {' and '.join(sorted(names)) or data}"
 

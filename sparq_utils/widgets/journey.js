@@ -27,8 +27,9 @@ function opacities({ steps }) {
   return sums.map((sum) => Uint8Array.from(sum, (n) => (n ? 60 + (195 * n) / steps.length : 0)));
 }
 
-/** One leg per exit, and a player; `arrived` hears if it stands at its end, and else where. */
-export function journey(exits, timesteps, arrived) {
+/** One leg per exit, and a player; `arrived` hears if it stands at its end, and else where;
+    `named` names a class. */
+export function journey(exits, timesteps, arrived, named) {
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   let legs = null,
     frames = [],
@@ -110,7 +111,9 @@ export function journey(exits, timesteps, arrived) {
       leg.node.classList.toggle("sq-chosen", decided && exit === found.leaves);
       leg.node.classList.toggle("sq-unused", !found || exit > found.leaves);
       const unused = found && exit > found.leaves && now >= frames.length;
-      const text = decided ? `${answer.prediction}, ${percent(answer.confidence, 0)} sure` : "";
+      const text = decided
+        ? `${named(answer.prediction)}, ${percent(answer.confidence, 0)} sure`
+        : "";
       say(leg.text, unused ? "not needed" : text);
     });
     if (Number(knob.range.max) !== frames.length) set(knob.range, "max", frames.length);

@@ -7,8 +7,9 @@ import ipywidgets
 import numpy as np
 import pytest
 from make_trace import built, make_trace, rivals
+from PIL import Image
 
-from browser.spiking_lenet import digits, network, recorded
+from browser.spiking_lenet import colourful, digits, network, pictures, recorded
 from sparq_utils.deploy import wasm
 from sparq_utils.traces.energy import HOROWITZ_INT8, PRICED
 from sparq_utils.traces.optimum import exact_optimum
@@ -21,6 +22,7 @@ from sparq_utils.widgets import (
     DigitExplorer,
     EnergyExplorer,
     LIFExplorer,
+    PictureExplorer,
     QLearningExplorer,
     ThresholdExplorer,
     TradeOffExplorer,
@@ -67,6 +69,12 @@ def digit_explorer() -> DigitExplorer:
     return DigitExplorer(wasm(int8), images[:20], labels[:20], trace, thresholds=middle)
 
 
+def picture_explorer() -> PictureExplorer:
+    int8, trace = colourful()
+    middle = [float(np.median(row)) for row in trace.confidence[:-1]]
+    return PictureExplorer(wasm(int8), pictures(), [0, 1, 2], trace, "abc", middle)
+
+
 def trade_off_explorer() -> TradeOffExplorer:
     return TradeOffExplorer(make_trace(), "AlexNet")
 
@@ -89,6 +97,7 @@ EXPLORERS = {
     "learning": learning_explorer,
     "energy": energy_explorer,
     "digit": digit_explorer,
+    "picture": picture_explorer,
 }
 
 
@@ -331,6 +340,47 @@ def test_a_picked_digit_leaves_where_python_says(page, static_page):
         assert float(data["operations"]) == trace.synaptic_ops[leaves, index]
         page.keyboard.press("ArrowRight")
     assert page.problems == []
+
+
+def leaves_as_python_says(explorer, index: int) -> None:
+    """The explorer shows what the network of :func:`colourful` answers to one picture."""
+    _, trace = colourful()
+    threshold = np.median(trace.confidence[0])
+    leaves = int(not trace.confidence[0, index] >= threshold)
+    data = explorer.evaluate("(root) => ({ ...root.dataset })")
+    assert int(data["leaves"]) == leaves
+    assert int(data["prediction"]) == trace.prediction[leaves, index]
+    assert float(data["operations"]) == trace.synaptic_ops[leaves, index]
+
+
+def test_a_picked_picture_leaves_where_python_says(page, static_page):
+    explorer = opened(page, static_page(picture_explorer()))
+    for index, name in enumerate("abc"):
+        page.get_by_role("button", name=f"Test picture {index + 1}, {name}").click()
+        assert page.get_by_text(f"A test picture, labelled {name}").is_visible()
+        leaves_as_python_says(explorer, index)
+    assert page.problems == []
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_a_photo_is_cropped_shrunk_and_answered(page, static_page, tmp_path, kind):
+    explorer = opened(page, static_page(picture_explorer()))
+    large = pictures()[2].repeat(4, 0).repeat(4, 1)  # averages are the picture again
+    margin = np.zeros((32, 14, 3), np.uint8)
+    photo = tmp_path / f"photo.{kind.lower()}"
+    Image.fromarray(np.hstack([margin, large, margin])).save(photo, kind, lossless=True)
+    page.get_by_label("Drop a photo here, or choose one").set_input_files(photo)
+    page.get_by_text("Your photo, as the network sees it: 8 \N{MULTIPLICATION SIGN} 8").wait_for()
+    leaves_as_python_says(explorer, 2)
+    assert page.problems == []
+
+
+def test_a_file_that_is_no_picture_changes_nothing(page, static_page, tmp_path):
+    explorer = opened(page, static_page(picture_explorer()))
+    (tmp_path / "notes.txt").write_text("not a picture")
+    page.get_by_label("Drop a photo here, or choose one").set_input_files(tmp_path / "notes.txt")
+    page.get_by_text("notes.txt is no picture that your browser can read").wait_for()
+    leaves_as_python_says(explorer, 0)
 
 
 def draw(page) -> None:
