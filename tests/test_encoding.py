@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparq_utils.networks.encoding import ENCODERS, Direct, Latency, Rate
+from sparq_utils.networks.encoding import CODINGS, Direct, Latency, Rate
 
 
 def test_direct_leaves_the_image_alone():
@@ -69,17 +69,17 @@ def test_pixels_outside_the_unit_interval_are_refused(coding, value):
     images = torch.rand(2, 1, 4, 4)
     images[1, 0, 2, 2] = value
     with pytest.raises(ValueError, match=r"pixels in \[0, 1\].*do not standardise"):
-        ENCODERS[coding](4)(images)
+        CODINGS[coding](4)(images)
 
 
-@pytest.mark.parametrize("coding", list(ENCODERS))
+@pytest.mark.parametrize("coding", list(CODINGS))
 @pytest.mark.parametrize("timesteps", [0, -3])
 def test_no_timesteps_are_refused(coding, timesteps):
     with pytest.raises(ValueError, match=f"timesteps is {timesteps}"):
-        ENCODERS[coding](timesteps)
+        CODINGS[coding](timesteps)
 
 
-@pytest.mark.parametrize("coding", list(ENCODERS))
+@pytest.mark.parametrize("coding", list(CODINGS))
 def test_precision_is_kept(coding):
     images = torch.rand(2, 3, dtype=torch.float64).round()
-    assert ENCODERS[coding](5)(images).dtype == torch.float64
+    assert CODINGS[coding](5)(images).dtype == torch.float64

@@ -16,7 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from sparq_utils.networks.activations import ACTIVATIONS, ClipFloorShift
 from sparq_utils.networks.early_exit import EarlyExitNetwork
-from sparq_utils.networks.encoding import ENCODERS
+from sparq_utils.networks.encoding import CODINGS
 from sparq_utils.networks.levels import LevelActivation
 from sparq_utils.networks.normalization import Frame, Normalize, take_over
 from sparq_utils.networks.pooling import AveragePool
@@ -79,13 +79,13 @@ def convert(
         neurons.
     """
     check_timesteps(timesteps)
-    if encoding not in ENCODERS:
-        raise ValueError(f"unknown encoding '{encoding}', expected one of {', '.join(ENCODERS)}")
+    if encoding not in CODINGS:
+        raise ValueError(f"unknown encoding '{encoding}', expected one of {', '.join(CODINGS)}")
     _check_neurons(neurons, levels, (timesteps, beta, encoding, reset, start))
     converted = fold_batch_norm(network)
     thresholds = _thresholds(converted, images, threshold, percentile)
     if neurons == "lif":
-        converted.encoder = ENCODERS[encoding](timesteps)
+        converted.encoder = CODINGS[encoding](timesteps)
     if encoding == "events":
         converted.input_shape = (timesteps, *converted.input_shape)
     converted.timesteps = timesteps

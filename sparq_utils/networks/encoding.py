@@ -85,10 +85,13 @@ class Events(_Encoder):
         return events.transpose(0, 1).flatten(0, 1)
 
 
-ENCODERS = {"direct": Direct, "rate": Rate, "latency": Latency, "events": Events}
-"""Input codings by name; each is built with T."""
+ENCODERS = {"direct": Direct, "rate": Rate, "latency": Latency}
+"""What makes spikes of an image over time, by name; each is built with T."""
+
+CODINGS = ENCODERS | {"events": Events}
+"""All input codings by name, that of inputs which are in time already among them."""
 
 
 def coding_of(encoder: nn.Module) -> str:
     """The name of a network's input coding; "analog" where there is none, as in an ANN."""
-    return next((name for name, kind in ENCODERS.items() if type(encoder) is kind), "analog")
+    return next((name for name, kind in CODINGS.items() if type(encoder) is kind), "analog")

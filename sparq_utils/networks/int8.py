@@ -12,7 +12,7 @@ from torch.ao.nn import quantized as nnq
 from sparq_utils.files import write_whole
 from sparq_utils.int8_file import named, read
 from sparq_utils.networks.early_exit import EarlyExitNetwork
-from sparq_utils.networks.encoding import ENCODERS, coding_of
+from sparq_utils.networks.encoding import CODINGS, coding_of
 from sparq_utils.networks.levels import LevelActivation
 from sparq_utils.networks.normalization import Frame
 from sparq_utils.networks.pooling import AveragePool, pair
@@ -163,7 +163,7 @@ def _encoder(described: dict) -> nn.Module:
     """What turns images into what the first layer takes."""
     if described["encoding"] == "analog":
         return nn.Identity()
-    return ENCODERS[described["encoding"]](described["timesteps"])
+    return CODINGS[described["encoding"]](described["timesteps"])
 
 
 def _build_part(layers: list[dict], timesteps: int) -> nn.Sequential:
