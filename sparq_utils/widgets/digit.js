@@ -108,25 +108,8 @@ async function build({ model, root }) {
       face();
     },
   });
-  root.append(
-    h(
-      "div",
-      { class: "sq-columns sq-digit" },
-      h(
-        "div",
-        {},
-        sheet.canvas,
-        label,
-        ...picks.nodes,
-        h("div", { class: "sq-buttons" }, button("Clear and draw", clear)),
-      ),
-      live.answers,
-    ),
-    live.details,
-    live.priced,
-    live.spoken,
-  );
-  return live.start();
+  const anew = h("div", { class: "sq-buttons" }, button("Clear and draw", clear));
+  return live.start(sheet.canvas, label, ...picks.nodes, anew);
 }
 
 export default explorer(build);

@@ -60,8 +60,17 @@ function everyExit(exits, named) {
 
 /** The network of an explorer, answering its image: `empty` is said of a blank one, `named` names
     a class, `refresh(run)` draws what else depends on image and state, `recoloured` what depends on
-    the theme. Returns nodes, and `start`, which begins and gives the clean-up function. */
-export async function atWork({ model, root, arrays, empty, named, refresh, recoloured }) {
+    the theme. Returns the journey, the image's bytes, and `start`, which lays the page out around
+    the nodes that show the image, begins, and gives the clean-up function. */
+export async function atWork({
+  model,
+  root,
+  arrays,
+  empty,
+  named,
+  refresh,
+  recoloured = () => {},
+}) {
   const about = model.get("about"),
     network = model.get("network"),
     answersTo = await networkOf(arrays.code, network);
@@ -148,7 +157,10 @@ export async function atWork({ model, root, arrays, empty, named, refresh, recol
     trip.colours(Array.from({ length: exits }, (_, exit) => colourOf(root, `--exit-${exit % 5}`)));
     recoloured();
   }
-  function start() {
+  function start(...image) {
+    const answers = h("div", {}, sentence, trip.road, trip.player);
+    const columns = h("div", { class: "sq-columns sq-digit" }, h("div", {}, ...image), answers);
+    root.append(columns, details, priced.node, spoken.node);
     recolour();
     infer();
     trip.replay();
@@ -165,6 +177,5 @@ export async function atWork({ model, root, arrays, empty, named, refresh, recol
       () => theme.disconnect(),
     );
   }
-  const answers = h("div", {}, sentence, trip.road, trip.player);
-  return { answers, details, priced: priced.node, spoken: spoken.node, trip, pixels, start };
+  return { trip, pixels, start };
 }

@@ -91,20 +91,8 @@ async function build({ model, root }) {
       paintColours(canvas, side, live.pixels());
       faces.forEach((one, index) => one.setAttribute("aria-pressed", index === picked));
     },
-    recoloured() {},
   });
-  root.append(
-    h(
-      "div",
-      { class: "sq-columns sq-digit" },
-      h("div", {}, drop, label, h("div", { class: "sq-buttons sq-faces" }, ...faces)),
-      live.answers,
-    ),
-    live.details,
-    live.priced,
-    live.spoken,
-  );
-  return live.start();
+  return live.start(drop, label, h("div", { class: "sq-buttons sq-faces" }, ...faces));
 }
 
 export default explorer(build);
