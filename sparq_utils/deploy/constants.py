@@ -10,10 +10,14 @@ from sparq_utils.deploy.steps import Plan, Step
 F32 = np.float32
 
 
+def unit_of(layer: Mapping) -> np.float32:
+    """What 1 is worth in the sums of a synapse."""
+    return F32(layer["input_scale"]) * F32(layer["weight_scale"])
+
+
 def units(layer: Mapping) -> tuple[np.float32, np.float32, np.float32]:
     """Of a synapse: sums in its bias's unit, sums to levels, levels to currents."""
-    unit = F32(layer["input_scale"]) * F32(layer["weight_scale"])
-    scale = F32(layer["output_scale"])
+    unit, scale = unit_of(layer), F32(layer["output_scale"])
     return F32(1) / unit, unit / scale, scale
 
 
@@ -150,13 +154,12 @@ def spike_bounds(timesteps: int, layer: Mapping, neurons: Mapping) -> np.ndarray
 
 def whole_biases(layer: Mapping) -> np.ndarray:
     """Biases in what 1 is worth in the sums."""
-    unit = F32(layer["input_scale"]) * F32(layer["weight_scale"])
-    return np.rint(np.asarray(layer["bias"], F32).astype(float) / unit).astype(int)
+    return np.rint(np.asarray(layer["bias"], F32).astype(float) / unit_of(layer)).astype(int)
 
 
 def whole_bounds(name: str, layer: Mapping, neurons: Mapping) -> np.ndarray:
     """Sums from which on a neuron of a single step says 1, 2, ..."""
-    unit = F32(layer["input_scale"]) * F32(layer["weight_scale"])
+    unit = unit_of(layer)
     if neurons["kind"] == "levels":
         levels = neurons["levels"]
         bounds = (np.arange(levels) + 0.5) * neurons["threshold"] / levels / unit
@@ -169,14 +172,13 @@ def whole_neuron(name: str, layer: Mapping, neurons: Mapping) -> tuple[int, int]
     """Threshold and first potential in what 1 is worth in the sums."""
     if neurons["beta"] != 1:
         raise ValueError(f"{name}: whole numbers do not leak, beta must be 1")
-    unit = F32(layer["input_scale"]) * F32(layer["weight_scale"])
-    threshold = neurons["threshold"] / float(unit)
+    threshold = neurons["threshold"] / float(unit_of(layer))
     return round(threshold), round(threshold * neurons["start"])
 
 
 def whole_currents(step: Step) -> np.ndarray:
     """What the numbers of an identity beside a step are worth in the step's sums."""
-    worth = currents(step.beside).astype(float) / _unit(step)
+    worth = currents(step.beside).astype(float) / float(unit_of(step.layer))
     _check_worth(step, worth.max())
     return np.rint(worth).astype(int)
 
@@ -184,7 +186,7 @@ def whole_currents(step: Step) -> np.ndarray:
 def whole_ratio(step: Step) -> int:
     """What 1 in the sums of the synapse beside a step is worth in the step's own, in 1/65536."""
     other = step.beside
-    ratio = _unit(other) / _unit(step)
+    ratio = float(unit_of(other.layer)) / float(unit_of(step.layer))
     sums = np.abs(other.weights.astype(np.int64)).sum((1, 2, 3)).max() * other.source.most
     _check_worth(step, sums * max(ratio, 1))
     return round(65536 * ratio)
@@ -195,11 +197,6 @@ def _check_worth(step: Step, most: float) -> None:
     if not most < 2**30:
         raise ValueError(f"{step.beside.name} brings up to {most:.3g} units of {step.name}, more "
                          "than 32 bits hold: without whole=True")  # fmt: skip
-
-
-def _unit(step: Step) -> float:
-    """What 1 is worth in the sums of a synapse."""
-    return float(F32(step.layer["input_scale"]) * F32(step.layer["weight_scale"]))
 
 
 def decay(made: Plan, step: Step) -> np.ndarray:

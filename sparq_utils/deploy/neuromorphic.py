@@ -6,14 +6,14 @@ folder of them, one per stage and per head, and `network.json`, which says what 
 not: how many steps, what an answer is, and who leaves where.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor, nn
 
 from sparq_utils.files import write_json
-from sparq_utils.networks.early_exit import EarlyExitNetwork
+from sparq_utils.networks.early_exit import EarlyExitNetwork, layers_of
 from sparq_utils.networks.encoding import coding_of
 from sparq_utils.networks.pooling import pair
 from sparq_utils.networks.quantized_synapse import QuantizedSynapse
@@ -97,25 +97,17 @@ class _Graph:
 
     def whole(self) -> object:
         """The graph from its input to its output."""
-        blocks = list(blocks_of(self.part))
-        first, last = next(self._layers(blocks)), list(self._layers(blocks))[-1]
-        self._add("input", self.nir.Input(np.array(self.known[first][0])), [])
-        ends = self._through(blocks, ["input"])
-        self._add("output", self.nir.Output(np.array(self.known[last][1])), ends)
+        layers = list(layers_of(self.part))
+        self._add("input", self.nir.Input(np.array(self.known[layers[0]][0])), [])
+        ends = self._through(blocks_of(self.part), ["input"])
+        self._add("output", self.nir.Output(np.array(self.known[layers[-1]][1])), ends)
         return self.nir.NIRGraph(self.nodes, self.edges)
 
-    def _layers(self, blocks: list[nn.Module]) -> Iterator[nn.Module]:
-        for block in blocks:
-            ways = (block.branch, block.shortcut) if isinstance(block, Residual) else ()
-            yield from (layer for way in ways for layer in self._layers(list(blocks_of(way))))
-            if not ways:
-                yield block
-
-    def _through(self, blocks: list[nn.Module], ends: list[str]) -> list[str]:
+    def _through(self, blocks: Iterable[nn.Module], ends: list[str]) -> list[str]:
         """Add blocks behind these nodes; those whose outputs, added up, come out."""
         for block in blocks:
             if isinstance(block, Residual):  # what arrives at a node by two edges is added
-                ways = [self._through(list(blocks_of(w)), ends)
+                ways = [self._through(blocks_of(w), ends)
                         for w in (block.branch, block.shortcut)]  # fmt: skip
                 ends = [*ways[0], *ways[1]]
             else:
