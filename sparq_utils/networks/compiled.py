@@ -88,10 +88,14 @@ def _run(function: str, job: ctypes.Structure) -> None:
     getattr(library(), function)(ctypes.byref(job), _parallel(), torch.get_num_threads())
 
 
-def takes(x: Tensor) -> bool:
-    """Whether the C file takes a tensor: plain float32 of a CPU, in one piece of memory."""
+def takes(x: Tensor, reset: str = "subtract") -> bool:
+    """Whether the C file takes a tensor: plain float32 of a CPU, in one piece of memory.
+
+    Its neurons know one `reset`, by subtraction.
+    """
     return (
-        type(x) is Tensor
+        reset == "subtract"
+        and type(x) is Tensor
         and x.device.type == "cpu"
         and x.dtype == torch.float32
         and (x.is_contiguous() or _is_channels_last(x))

@@ -98,7 +98,7 @@ class PooledLIF(nn.Module):
     def _in_one_go(self, one: Tensor) -> bool:
         """Whether the C file pools spikes of such a step [B, C, H, W], without gradients."""
         needed = torch.is_grad_enabled() and one.requires_grad
-        if needed or one.ndim != 4 or self.neurons.reset != "subtract" or not compiled.takes(one):
+        if needed or one.ndim != 4 or not compiled.takes(one, self.neurons.reset):
             return False
         _, channels, _, width = one.shape
         rows = pair(self.pool.kernel_size)[0] * width * (1 if one.is_contiguous() else channels)

@@ -61,8 +61,8 @@ class _Integrate(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None, None, None]:
         (membranes,) = ctx.saved_tensors
-        known = ctx.reset == "subtract" and ctx.surrogate in (triangular, fast_sigmoid)
-        if known and compiled.takes(membranes[0]):
+        known = ctx.surrogate in (triangular, fast_sigmoid)
+        if known and compiled.takes(membranes[0], ctx.reset):
             if grad.stride() != membranes.stride():
                 grad = torch.empty_like(membranes).copy_(grad)
             grad_current = compiled.gradient_of_currents(
@@ -156,7 +156,7 @@ def integrate(
     Writes the potentials before each reset to `membranes` [T, ...]; without, nothing is kept but
     one a neuron.
     """
-    if reset == "subtract" and compiled.takes(current[0]):
+    if compiled.takes(current[0], reset):
         return compiled.integrate(current, start, beta, threshold, membranes=membranes)
     before, fired = torch.full_like(current[0], start), None
     spikes = compiled.steps_like(before, len(current))

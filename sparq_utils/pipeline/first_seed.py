@@ -64,8 +64,7 @@ def compare_penalties(run: Seed) -> None:
     for penalty in (None, *run.profile.penalties):
         network = _with_penalty(run, penalty)
         recorder = recorder_of(SPARSE, network.timesteps)
-        how = {"seed": run.seed, "progress": run.progress, "processes": run.processes}
-        trace = recorder(network, run.splits.validation, **how)
+        trace = run.recorded(recorder, network, run.splits.validation)
         rate = trace.count("spikes") / trace.count("lif_updates")  # [exits, images]
         right, spikes = trace.correct.mean(1).tolist(), rate.mean(1).tolist()
         points.append({"penalty": penalty, "accuracy": right, "spike_rate": spikes})

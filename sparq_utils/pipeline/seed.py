@@ -17,6 +17,7 @@ from sparq_utils.networks.recipe import Recipe
 from sparq_utils.networks.training import train
 from sparq_utils.pipeline.variants import untrained
 from sparq_utils.results.manifest import NOTES, Manifest
+from sparq_utils.traces.trace import ExitTrace
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,13 @@ class Seed:
         network, path = untrained(*about), self.folder / checkpoint
         on = (self.splits.train, self.splits.validation)
         return network, train(network, *on, recipe, self.seed, path, self.progress)
+
+    def recorded(
+        self, recorder: Callable[..., ExitTrace], network: EarlyExitNetwork, images: data.Images
+    ) -> ExitTrace:
+        """What a recorder makes of a network, its images shared out among the processes."""
+        how = {"seed": self.seed, "progress": self.progress, "processes": self.processes}
+        return recorder(network, images, **how)
 
     def keep(
         self, name: str, save: Callable[[Path], object], network: nn.Module | None = None

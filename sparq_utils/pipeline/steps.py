@@ -187,6 +187,5 @@ def _record(run: Seed, variant: str) -> None:
     for split, name in names.items():
         if not (run.folder / name).is_file():
             images = getattr(run.splits, split)
-            how = {"seed": run.seed, "progress": run.progress, "processes": run.processes}
-            trace = recorder(network, images, **how)
+            trace = run.recorded(recorder, network, images)
             run.keep(name, partial(save_trace, trace), network)
