@@ -22,10 +22,10 @@ GENERAL int conclude(const window *w, const void *from, const rounding *r, int e
     int best = 0;
     float total = 0;
     for (int o = 0; o < CLASSES; o++) {
-        int32_t levels = 0;
+        float logit = 0; /* added up step by step, as the network does: sums that tie round alike */
         for (int step = 0; step < STEPS; step++)
-            levels += level(o, arriving(w, step, o), from, r) - r->zero;
-        answer->logits[o] = (float)levels * r->scale / STEPS;
+            logit += current_of(o, arriving(w, step, o), from, r);
+        answer->logits[o] = logit / STEPS;
     }
     const float *said = answer->logits;
 #ifdef COMPANY
